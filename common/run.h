@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* The life of a program: common options, signals, readiness, watchdog, progress. Every main.c is
+ * built on it, so that all programs look and behave alike.
+ *
+ *   1. pst_run_init parses the command line (GOption), loads the configuration file, applies
+ *      options over it, opens log, clock, stats and the metrics server.
+ *   2. the program opens what it needs and calls pst_run_ready();
+ *   3. it loops while !pst_run_stopping(), calling pst_run_tick() at least each second;
+ *   4. pst_run_done.
+ * SIGTERM and SIGINT ask to stop (a second one ends at once), SIGHUP asks to reload.
+ * Common options: --config FILE, --clock SPEC, --metrics ADDR:PORT, --log-level L, --show-config,
+ * --version,
+ * --help. Thread: main; stopping may be asked from any.
+ */
+#include "clock.h"
+#include "conf.h"
+#include "http.h"
+#include "log.h"
+#include "postern/error.h"
+#include "stats.h"
+
+typedef struct {
+    const char *program;         /* "postern-collector" */
+    const char *summary;         /* one line for --help */
+    const char *description;     /* paragraphs and examples after the options of --help */
+    const char *positional;      /* "FILE…", or NULL if there is none */
+    const PstConfRow *rows;      /* the program's keys, ended by name NULL; may be NULL */
+    gpointer target;             /* zeroed configuration struct of rows */
+    const GOptionEntry *options; /* options that are no keys; ended; may be NULL */
+    PstReadiness ready;          /* for /readyz; NULL: ready after pst_run_ready */
+    gpointer ready_user;
+} PstProgram;
+
+/* Options "--NAME VALUE" are made for every row automatically (underscores become dashes; BOOL
+ * rows are plain flags; LIST rows may be repeated), in a group of their own in --help. */
+
+typedef struct {
+    PstClock *clock;
+    PstStats *stats;
+    PstHttp *http;           /* NULL without --metrics */
+    char **args;             /* positional arguments, NULL-terminated, may be empty */
+    const char *config_file; /* or NULL */
+} PstRun;
+
+/* Returns TRUE: go on. FALSE: end with *out_status (help and version printed: 0; usage: 2). */
+gboolean pst_run_init(const PstProgram *program, int argc, char **argv, PstRun *out_run,
+                      int *out_status) G_GNUC_WARN_UNUSED_RESULT;
+void pst_run_ready(PstRun *run); /* sd_notify READY=1, /readyz may turn 200 */
+gboolean pst_run_stopping(const PstRun *run);
+gboolean pst_run_take_reload(PstRun *run); /* TRUE once per SIGHUP */
+void pst_run_tick(PstRun *run);            /* watchdog */
+int pst_run_signal_fd(const PstRun *run);  /* readable when a signal asks for something; for poll */
+/* Sleeps at most @timeout_ms; a signal wakes it. */
+void pst_run_wait(PstRun *run, int timeout_ms);
+void pst_run_done(PstRun *run);
+
+/* Logs @error (prefixed by @what) once and returns the exit status for it. Frees @error. */
+int pst_run_fail_take(const char *what, GError *error);
+
+/* A progress line on stderr for work that a person waits for: shown only on a terminal, at most
+ * ten times a second, after two seconds; the last line says total and rate. */
+typedef struct {
+    const char *what; /* "replaying lab.pcap" */
+    const char *unit; /* "datagrams" */
+    guint64 total;    /* 0: unknown */
+    gint64 started_ns, shown_ns;
+} PstProgress;
+void pst_progress_init(PstProgress *progress, const char *what, const char *unit, guint64 total);
+void pst_progress_update(PstProgress *progress, guint64 done);
+void pst_progress_end(PstProgress *progress, guint64 done);
