@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "postern/error.h"
 
-G_DEFINE_QUARK(pst - error - quark, pst_error)
+GQuark pst_error_quark(void)
+{
+    return g_quark_from_static_string("pst-error-quark");
+}
 
 PstErrorClass pst_error_class(const GError *error)
 {
