@@ -10,28 +10,43 @@
 
 static char cluster_dir[64];
 
-static inline int cluster_command(const char *verb, const char *argument)
+/* "pg-start", "pg-stop", "pg-stop --kill" on the cluster. */
+static inline int cluster_command(const char *command)
 {
     g_autofree char *line =
-        g_strdup_printf("%s/support/postgres %s '%s' %s", TESTS_DIR, verb, cluster_dir, argument);
+        g_strdup_printf("%s/support/postgres/%s '%s' >/dev/null", TESTS_DIR, command, cluster_dir);
     return system(line);
+}
+
+/* Makes and starts the cluster; libpq's defaults lead to it. */
+static inline gboolean cluster_start(void)
+{
+    g_strlcpy(cluster_dir, "/tmp/postern-pg.XXXXXX", sizeof cluster_dir);
+    if (g_mkdtemp_full(cluster_dir, 0711) == NULL || cluster_command("pg-start --fsync=off") != 0)
+        return FALSE;
+    g_autofree char *socket = g_build_filename(cluster_dir, "socket", NULL);
+    g_setenv("PGHOST", socket, TRUE);
+    g_setenv("PGUSER", "postgres", TRUE);
+    g_setenv("PGDATABASE", "postgres", TRUE);
+    return TRUE;
+}
+
+static inline gboolean cluster_remove(void)
+{
+    g_autofree char *line = g_strdup_printf("rm -rf '%s'", cluster_dir);
+    return cluster_command("pg-stop") == 0 && system(line) == 0;
 }
 
 ReportHook(PRE_ALL)(struct criterion_test_set *tests)
 {
-    FILE *out = popen(TESTS_DIR "/support/postgres start", "r");
-    if (out == NULL || fgets(cluster_dir, sizeof cluster_dir, out) == NULL || pclose(out) != 0) {
+    if (!cluster_start()) {
         fprintf(stderr, "cannot start a private PostgreSQL\n");
         exit(1);
     }
-    g_strchomp(cluster_dir);
-    g_setenv("PGHOST", cluster_dir, TRUE);
-    g_setenv("PGUSER", "postgres", TRUE);
-    g_setenv("PGDATABASE", "postgres", TRUE);
 }
 
 ReportHook(POST_ALL)(struct criterion_global_stats *stats)
 {
-    if (cluster_command("stop", "") != 0)
+    if (!cluster_remove())
         fprintf(stderr, "cannot stop the private PostgreSQL in %s\n", cluster_dir);
 }

@@ -326,22 +326,17 @@ Test(pg, notices_a_lost_server_while_it_waits)
 /* Runs in a cluster of its own: the others are using theirs. */
 Test(pg, comes_back_after_a_crash_of_the_server)
 {
-    FILE *out = popen(TESTS_DIR "/support/postgres start", "r");
-    cr_assert_not_null(fgets(cluster_dir, sizeof cluster_dir, out));
-    cr_assert_eq(pclose(out), 0);
-    g_strchomp(cluster_dir);
-    g_autofree char *conninfo = g_strdup_printf("host=%s", cluster_dir);
-    g_autoptr(PstPg) pg = pst_pg_open(conninfo, "test_pg", NULL);
-    cr_assert_not_null(pg);
+    cr_assert(cluster_start());
+    g_autoptr(PstPg) pg = connected();
     cr_assert(pst_pg_begin(pg, NULL));
 
-    cr_assert_eq(cluster_command("down", "immediate"), 0);
+    cr_assert_eq(cluster_command("pg-stop --kill"), 0);
     cr_assert_eq(failure(pg, "SELECT 1"), PST_ERROR_AWAY);
     pst_pg_rollback(pg);
     cr_assert_not(pst_pg_reconnect(pg, NULL));
-    cr_assert_eq(cluster_command("up", ""), 0);
+    cr_assert_eq(cluster_command("pg-start --fsync=off"), 0);
     g_autoptr(GError) error = NULL;
     cr_assert(pst_pg_reconnect(pg, &error), "%s", error != NULL ? error->message : "");
     run(pg, "SELECT 1");
-    cr_assert_eq(cluster_command("stop", ""), 0);
+    cr_assert(cluster_remove());
 }
