@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A real Apache Kafka for tests, by tests/support/kafka/kafka-start."""
+
+import subprocess
+from pathlib import Path
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+
+SCRIPTS = Path(__file__).parent / "kafka"
+
+
+class Kafka:
+    """A cluster of `brokers` brokers in `folder`."""
+
+    def __init__(self, folder, brokers=1):
+        self.folder = Path(folder)
+        self.bootstrap = self._run("kafka-start", self.folder, *["0"] * brokers)
+
+    @staticmethod
+    def _run(script, *arguments):
+        command = [SCRIPTS / script, *map(str, arguments)]
+        return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+
+    def start(self):
+        """Starts what does not run, with the old ports and data."""
+        self._run("kafka-start", self.folder)
+
+    def stop(self, *brokers):
+        self._run("kafka-stop", self.folder, *brokers)
+
+    def kill(self, *brokers):
+        """SIGKILL; without numbers: all brokers."""
+        self._run("kafka-stop", "--kill", self.folder, *brokers)
+
+    @property
+    def uri(self):
+        """What a program's --bus or --output takes."""
+        return f"kafka://{self.bootstrap}"
+
+    def _admin(self):
+        return AdminClient({"bootstrap.servers": self.bootstrap})
+
+    def create_topic(self, name, partitions, **settings):
+        topic = NewTopic(name, num_partitions=partitions, replication_factor=1, config=settings)
+        self._admin().create_topics([topic])[name].result(timeout=30)
+
+    def partitions(self, name):
+        """The partition count, 0 where there is no such topic."""
+        topics = self._admin().list_topics(timeout=30).topics
+        return len(topics[name].partitions) if name in topics else 0
+
+    def produce(self, topic, partition, payload):
+        """One message by an independent client, acknowledged before this returns."""
+        answers = []
+        producer = Producer({"bootstrap.servers": self.bootstrap, "acks": "all"})
+        producer.produce(topic, payload, partition=partition,
+                         on_delivery=lambda error, message: answers.append(error))
+        assert producer.flush(30) == 0
+        if answers != [None]:
+            raise KafkaException(answers[0])
+
+    def read_all(self, topic, partition):
+        """Every message of a partition from its start to its present end, by an independent
+        client."""
+        consumer = Consumer({"bootstrap.servers": self.bootstrap, "group.id": "judge",
+                             "enable.auto.commit": False, "enable.partition.eof": True})
+        consumer.assign([TopicPartition(topic, partition, 0)])
+        payloads = []
+        try:
+            while True:
+                message = consumer.poll(30)
+                assert message is not None, "no answer within 30 s"
+                if message.error() is None:
+                    payloads.append(message.value())
+                elif message.error().code() == KafkaError._PARTITION_EOF:
+                    return payloads
+                else:
+                    raise KafkaException(message.error())
+        finally:
+            consumer.close()

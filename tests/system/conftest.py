@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a system test can ask for: the programs, and the real parts that they talk to.
+
+Everything lives in one temporary folder with a short, public path: sockets need the first, the
+user postgres (when root runs the tests) needs the second.
+"""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from broker import Kafka
+from cluster import Postgres
+from mailserver import MailServer
+from ports import free_port as any_free_port
+from program import Runner
+
+ROOT = Path(__file__).resolve().parents[2]
+BUILD = Path(os.environ.get("POSTERN_BUILD", ROOT / "build" / "dev")).resolve()
+
+
+def find_program(name):
+    """A program of the build, wherever in the build tree it lies."""
+    found = [path for path in BUILD.rglob(name)
+             if path.is_file() and os.access(path, os.X_OK) and "CMakeFiles" not in path.parts]
+    assert len(found) == 1, f"{name} in {BUILD}: {found or 'not built'}"
+    return found[0]
+
+
+@pytest.fixture(scope="session")
+def programs():
+    """programs(NAME) gives the path of a built program."""
+    return find_program
+
+
+@pytest.fixture(scope="session")
+def session_dir():
+    """One folder for all parts of a run; others may pass through it."""
+    folder = Path(tempfile.mkdtemp(prefix="t.", dir=os.environ.get("POSTERN_TEST_TMP", "/tmp")))
+    folder.chmod(0o711)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def work_dir(session_dir):
+    """A fresh folder for one test."""
+    folder = Path(tempfile.mkdtemp(prefix="w.", dir=session_dir))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def kafka(session_dir):
+    """One real broker for all tests; who stops or kills it starts it again."""
+    broker = Kafka(session_dir / "kafka")
+    yield broker
+    broker.kill()
+
+
+@pytest.fixture
+def own_kafka(work_dir):
+    """A broker of this test's own."""
+    broker = Kafka(work_dir / "kafka")
+    yield broker
+    broker.kill()
+
+
+@pytest.fixture(scope="session")
+def postgres(session_dir):
+    """One cluster for all tests that do not kill it (fsync off)."""
+    cluster = Postgres(session_dir / "pg", durable=False)
+    yield cluster
+    cluster.stop()
+
+
+@pytest.fixture
+def own_postgres(work_dir):
+    """A durable cluster of this test's own, to be killed at will."""
+    cluster = Postgres(work_dir / "pg")
+    yield cluster
+    cluster.stop()
+
+
+@pytest.fixture
+def database(postgres):
+    """The name of a fresh, empty database; postgres.conninfo(database) leads to it."""
+    name = postgres.create_database()
+    yield name
+    postgres.drop_database(name)
+
+
+@pytest.fixture
+def bus_path(work_dir):
+    """Where an embedded bus may be made: an absent file in a fresh folder."""
+    folder = work_dir / "bus"
+    folder.mkdir()
+    return folder / "bus.db"
+
+
+@pytest.fixture
+def maildir(work_dir):
+    """An empty maildir."""
+    folder = work_dir / "maildir"
+    for part in ("cur", "new", "tmp"):
+        (folder / part).mkdir(parents=True)
+    return folder
+
+
+@pytest.fixture
+def free_port():
+    """free_port() gives a port that nobody listens on."""
+    return any_free_port
+
+
+@pytest.fixture
+def mail_server():
+    """A mail server that takes everything until it is cued to misbehave."""
+    with MailServer() as server:
+        yield server
+
+
+@pytest.fixture
+def runner(work_dir):
+    """Starts programs; a program that crashed fails the test."""
+    programs_of_test = Runner(find_program, work_dir)
+    yield programs_of_test
+    programs_of_test.clean_up()
+
+
+@pytest.fixture
+def small_disk(work_dir):
+    """A file system of 8 MiB, for disks that are full. Root mounts it; others get None."""
+    if os.geteuid() != 0:
+        yield None
+        return
+    folder = work_dir / "small"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "postern-test", folder], check=True)
+    yield folder
+    subprocess.run(["umount", folder], check=True)
