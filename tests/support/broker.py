@@ -10,6 +10,10 @@ from confluent_kafka.admin import AdminClient, NewTopic
 SCRIPTS = Path(__file__).parent / "kafka"
 
 
+class NotProduced(Exception):
+    """The broker did not take a message."""
+
+
 class Kafka:
     """A cluster of `brokers` brokers in `folder`."""
 
@@ -43,22 +47,28 @@ class Kafka:
 
     def create_topic(self, name, partitions, **settings):
         topic = NewTopic(name, num_partitions=partitions, replication_factor=1, config=settings)
-        self._admin().create_topics([topic])[name].result(timeout=30)
+        admin = self._admin()    # must outlive the answer
+        admin.create_topics([topic])[name].result(timeout=30)
 
     def partitions(self, name):
         """The partition count, 0 where there is no such topic."""
         topics = self._admin().list_topics(timeout=30).topics
         return len(topics[name].partitions) if name in topics else 0
 
+    def delete_topic(self, name):
+        admin = self._admin()
+        admin.delete_topics([name])[name].result(timeout=30)
+
     def produce(self, topic, partition, payload):
         """One message by an independent client, acknowledged before this returns."""
         answers = []
-        producer = Producer({"bootstrap.servers": self.bootstrap, "acks": "all"})
+        producer = Producer({"bootstrap.servers": self.bootstrap, "acks": "all",
+                             "topic.metadata.propagation.max.ms": 1000})
         producer.produce(topic, payload, partition=partition,
                          on_delivery=lambda error, message: answers.append(error))
         assert producer.flush(30) == 0
-        if answers != [None]:
-            raise KafkaException(answers[0])
+        if answers[0] is not None:
+            raise NotProduced(str(answers[0]))
 
     def read_all(self, topic, partition):
         """Every message of a partition from its start to its present end, by an independent

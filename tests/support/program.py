@@ -7,6 +7,7 @@ import subprocess
 import urllib.error
 import urllib.request
 
+from ports import free_port
 from waiting import until
 
 # Statuses of a program that ended in order; sanitizers and crashes give others.
@@ -22,6 +23,7 @@ class Program:
         self.stderr_path = folder / f"{name}.err"
         self.pid_path = folder / f"{name}.pid"
         self._expected_death = False
+        self.url = None    # where /metrics, /healthz and /readyz are, if started by start_ready
         with open(self.stdout_path, "wb") as out, open(self.stderr_path, "wb") as err:
             self.process = subprocess.Popen(
                 [str(argument) for argument in arguments], stdout=out, stderr=err,
@@ -53,6 +55,13 @@ class Program:
             until(answers, f"{self.name} ready at {url}", timeout_s)
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.describe()}") from error
+
+    def metric(self, name):
+        """The sum of a metric's series, by the program's own /metrics."""
+        with urllib.request.urlopen(f"{self.url}/metrics", timeout=5) as reply:
+            lines = reply.read().decode().splitlines()
+        return sum(float(line.rsplit(" ", 1)[1]) for line in lines
+                   if line.startswith((name + " ", name + "{")))
 
     def wait(self, timeout_s=60):
         """Waits for the end and gives the status (negative: the signal)."""
@@ -112,13 +121,20 @@ class Runner:
         """Where the build has put a program; a path is taken as it is."""
         return self._programs(name) if "/" not in str(name) else name
 
-    def start(self, name, *arguments, ready=None, env=None, stdin=None):
-        """Starts a program; waits for the URL `ready` where one is given."""
+    def start(self, name, *arguments, env=None, stdin=None):
+        """Starts a program and returns at once."""
         label = f"{len(self._started)}-{os.path.basename(str(name))}"
         program = Program([self.path(name), *arguments], self._folder, label, env, stdin)
         self._started.append(program)
-        if ready:
-            program.wait_ready(ready)
+        return program
+
+    def start_ready(self, name, *arguments, env=None, stdin=None):
+        """Starts one of our programs with --metrics at a free port and waits for its /readyz."""
+        port = free_port()
+        program = self.start(name, *arguments, "--metrics", f"127.0.0.1:{port}", env=env,
+                             stdin=stdin)
+        program.url = f"http://127.0.0.1:{port}"
+        program.wait_ready(f"{program.url}/readyz")
         return program
 
     def run(self, name, *arguments, stdin=None, status=0, timeout_s=60, env=None):

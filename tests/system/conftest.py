@@ -7,7 +7,6 @@ user postgres (when root runs the tests) needs the second.
 
 import os
 import shutil
-import subprocess
 import tempfile
 from pathlib import Path
 
@@ -18,17 +17,17 @@ from cluster import Postgres
 from mailserver import MailServer
 from ports import free_port as any_free_port
 from program import Runner
+from smalldisk import SmallDisk
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.get("POSTERN_BUILD", ROOT / "build" / "dev")).resolve()
 
 
 def find_program(name):
-    """A program of the build, wherever in the build tree it lies."""
-    found = [path for path in BUILD.rglob(name)
-             if path.is_file() and os.access(path, os.X_OK) and "CMakeFiles" not in path.parts]
-    assert len(found) == 1, f"{name} in {BUILD}: {found or 'not built'}"
-    return found[0]
+    """A program of the build."""
+    path = BUILD / "bin" / name
+    assert os.access(path, os.X_OK), f"{path} is not built: run tests/run system"
+    return path
 
 
 @pytest.fixture(scope="session")
@@ -135,12 +134,6 @@ def runner(work_dir):
 
 @pytest.fixture
 def small_disk(work_dir):
-    """A file system of 8 MiB, for disks that are full. Root mounts it; others get None."""
-    if os.geteuid() != 0:
-        yield None
-        return
-    folder = work_dir / "small"
-    folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "postern-test", folder], check=True)
-    yield folder
-    subprocess.run(["umount", folder], check=True)
+    """A file system of 8 MiB, for disks that are full."""
+    with SmallDisk(work_dir) as disk:
+        yield disk
