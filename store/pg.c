@@ -76,7 +76,21 @@ static void fail_away(PstPg *pg, GError **error)
                 why[0] != '\0' ? why : "connection lost");
 }
 
-static void fail_result(PstPg *pg, const PGresult *result, GError **error)
+/* "line N: " for an error whose place in the text of several statements the server told. */
+static char *place_in(const char *sql, const PGresult *result)
+{
+    const char *position = PQresultErrorField(result, PG_DIAG_STATEMENT_POSITION);
+    gint64 at = position != NULL ? g_ascii_strtoll(position, NULL, 10) : 0;
+    if (at < 1 || at > g_utf8_strlen(sql, -1))
+        return g_strdup("");
+    int line = 1;
+    const char *end = g_utf8_offset_to_pointer(sql, at - 1);
+    for (const char *c = sql; c < end; c++)
+        line += *c == '\n';
+    return line > 1 ? g_strdup_printf("line %d: ", line) : g_strdup("");
+}
+
+static void fail_result(PstPg *pg, const char *sql, const PGresult *result, GError **error)
 {
     const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
     g_strlcpy(pg->sqlstate, state != NULL ? state : "", sizeof pg->sqlstate);
@@ -90,9 +104,10 @@ static void fail_result(PstPg *pg, const PGresult *result, GError **error)
     const char *detail = PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL);
     const char *hint = PQresultErrorField(result, PG_DIAG_MESSAGE_HINT);
     g_autofree char *line = one_line(text);
-    g_set_error(error, PST_ERROR, pg->lost ? PST_ERROR_AWAY : code_of(state), "%s%s%s%s%s", line,
-                detail != NULL ? ": " : "", detail != NULL ? detail : "", hint != NULL ? "; " : "",
-                hint != NULL ? hint : "");
+    g_autofree char *place = place_in(sql, result);
+    g_set_error(error, PST_ERROR, pg->lost ? PST_ERROR_AWAY : code_of(state), "%s%s%s%s%s%s", place,
+                line, detail != NULL ? ": " : "", detail != NULL ? detail : "",
+                hint != NULL ? "; " : "", hint != NULL ? hint : "");
 }
 
 const char *pst_pg_sqlstate(const PstPg *pg)
@@ -234,14 +249,14 @@ static PGresult *refuse_when_lost(PstPg *pg, GError **error)
 }
 
 /* Takes @result; returns it if it is a success. */
-static PGresult *check_take(PstPg *pg, PGresult *result, GError **error)
+static PGresult *check_take(PstPg *pg, const char *sql, PGresult *result, GError **error)
 {
     ExecStatusType status = PQresultStatus(result);
     if (status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK || status == PGRES_EMPTY_QUERY) {
         pg->sqlstate[0] = '\0';
         return result;
     }
-    fail_result(pg, result, error);
+    fail_result(pg, sql, result, error);
     PQclear(result);
     return NULL;
 }
@@ -252,7 +267,7 @@ static PGresult *execute(PstPg *pg, const char *sql, const PstPgParams *params, 
         return refuse_when_lost(pg, error);
     int n = params != NULL ? params->n : 0;
     const char *const *values = params != NULL ? (const char *const *)params->values : NULL;
-    return check_take(pg, PQexecParams(pg->conn, sql, n, NULL, values, NULL, NULL, 0), error);
+    return check_take(pg, sql, PQexecParams(pg->conn, sql, n, NULL, values, NULL, NULL, 0), error);
 }
 
 PstPgRows *pst_pg_query(PstPg *pg, const char *sql, const PstPgParams *params, GError **error)
@@ -281,7 +296,7 @@ gboolean pst_pg_script(PstPg *pg, const char *sql, GError **error)
 {
     if (pg->lost)
         return refuse_when_lost(pg, error) != NULL;
-    PGresult *result = check_take(pg, PQexec(pg->conn, sql), error);
+    PGresult *result = check_take(pg, sql, PQexec(pg->conn, sql), error);
     PQclear(result);
     return result != NULL;
 }
