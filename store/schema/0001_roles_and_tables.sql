@@ -4,7 +4,7 @@
 --
 -- Run by `postern schema install` as a superuser, one transaction per file. Each file switches to
 -- postern_owner and back (RESET ROLE), so that everything here belongs to one role without login.
--- A test installation (`--test`) runs test_clock.sql after the last migration; nothing else in
+-- A test installation (`--test`) runs test/clock.sql after the last migration; nothing else in
 -- this folder can move the clock.
 --
 -- Rules of this schema:
@@ -88,7 +88,7 @@ CREATE FUNCTION postern.now() RETURNS timestamptz
     LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER
     SET search_path = pg_catalog, postern, pg_temp
     AS 'SELECT clock_timestamp()';
-COMMENT ON FUNCTION postern.now() IS 'The database''s clock: every deadline and timer is measured by it. The machine''s clock, except in a test installation (test_clock.sql).';
+COMMENT ON FUNCTION postern.now() IS 'The database''s clock: every deadline and timer is measured by it. The machine''s clock, except in a test installation (test/clock.sql).';
 GRANT EXECUTE ON FUNCTION postern.now() TO PUBLIC;
 
 CREATE FUNCTION postern.setting(p_key text) RETURNS text
