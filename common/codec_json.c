@@ -1,0 +1,377 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Flows as JSON lines, both ways, from the one field list. The reader is common's one door to
+ * json-glib. */
+#include <json-glib/json-glib.h>
+#include <math.h>
+#include <string.h>
+
+#include "clock.h"
+#include "codec.h"
+#include "flow_fields.h"
+#include "json.h"
+
+enum { LINE_MAX_BYTES = 64 * 1024, DEPTH_MAX = 16 };
+
+typedef struct {
+    const char *key;
+    gsize offset;
+    guint32 has;
+    guint8 width;
+    char kind; /* the letters of flow_fields.h */
+} Field;
+
+#define FIELD(number, kind_letter, member, has_bit, name)                                          \
+    {.key = name,                                                                                  \
+     .offset = offsetof(PstFlow, member),                                                          \
+     .has = has_bit,                                                                               \
+     .width = sizeof((PstFlow *)0)->member,                                                        \
+     .kind = #kind_letter[0]},
+
+static const Field fields[] = {PST_FLOW_FIELDS(FIELD)};
+
+static const char *const flow_types[] = {"FLOWUNKNOWN", "SFLOW_5", "NETFLOW_V5", "NETFLOW_V9",
+                                         "IPFIX"};
+
+/* Names that goflow2 prints for IP protocols. */
+static const struct {
+    const char *name;
+    guint8 number;
+} protocols[] = {
+    {"TCP", 6},   {"UDP", 17},  {"ICMP", 1},  {"IPv6-ICMP", 58}, {"ICMPv6", 58},
+    {"IGMP", 2},  {"IPv6", 41}, {"GRE", 47},  {"ESP", 50},       {"AH", 51},
+    {"OSPF", 89}, {"IPIP", 94}, {"PIM", 103}, {"VRRP", 112},     {"SCTP", 132},
+};
+
+static guint64 load(const PstFlow *flow, const Field *field)
+{
+    const guint8 *at = (const guint8 *)flow + field->offset;
+    guint16 v16;
+    guint32 v32;
+    guint64 v64;
+    switch (field->width) {
+    case 1:
+        return *at;
+    case 2:
+        memcpy(&v16, at, 2);
+        return v16;
+    case 4:
+        memcpy(&v32, at, 4);
+        return v32;
+    default:
+        memcpy(&v64, at, 8);
+        return v64;
+    }
+}
+
+static gboolean store(PstFlow *flow, const Field *field, guint64 value)
+{
+    guint8 *at = (guint8 *)flow + field->offset;
+    if (field->width < 8 && value >> (field->width * 8) != 0)
+        return FALSE;
+    switch (field->width) {
+    case 1:
+        *at = (guint8)value;
+        break;
+    case 2:
+        memcpy(at, &(guint16){(guint16)value}, 2);
+        break;
+    case 4:
+        memcpy(at, &(guint32){(guint32)value}, 4);
+        break;
+    default:
+        memcpy(at, &value, 8);
+        break;
+    }
+    return TRUE;
+}
+
+static PstAddr *addr_of(PstFlow *flow, const Field *field)
+{
+    return (PstAddr *)(void *)((guint8 *)flow + field->offset);
+}
+
+static void append_addr(GString *out, const PstAddr *addr)
+{
+    char text[PST_ADDR_TEXT_MAX];
+    g_string_append_c(out, '"');
+    g_string_append(out, pst_addr_format(addr, text));
+    g_string_append_c(out, '"');
+}
+
+static void append_mac(GString *out, guint64 mac)
+{
+    static const char hex[] = "0123456789abcdef";
+    char text[] = "\"00:00:00:00:00:00\"";
+    for (guint i = 0; i < 6; i++) {
+        guint8 byte = (guint8)(mac >> (40 - 8 * i));
+        text[1 + 3 * i] = hex[byte >> 4];
+        text[2 + 3 * i] = hex[byte & 15];
+    }
+    g_string_append_len(out, text, sizeof text - 1);
+}
+
+static gboolean is_shown(const PstFlow *flow, const Field *field)
+{
+    if (field->has != 0)
+        return (flow->has & field->has) != 0;
+    switch (field->kind) {
+    case 'A':
+        return pst_addr_present(
+            (const PstAddr *)(const void *)((const guint8 *)flow + field->offset));
+    case 'T':
+    case 'E':
+        return load(flow, field) != 0;
+    case 'H':
+        return FALSE; /* in JSON a field's absence speaks for itself */
+    default:
+        return TRUE;
+    }
+}
+
+static void append_value(const PstFlow *flow, const Field *field, GString *out)
+{
+    guint64 v = field->kind != 'A' ? load(flow, field) : 0;
+    switch (field->kind) {
+    case 'A':
+        append_addr(out, (const PstAddr *)(const void *)((const guint8 *)flow + field->offset));
+        break;
+    case 'T':
+        pst_json_append_i64(out, (gint64)v);
+        break;
+    case 'M':
+        append_mac(out, v);
+        break;
+    case 'R':
+        pst_json_append_string(out, pst_rate_source_name((PstRateSource)v));
+        break;
+    case 'D':
+        pst_json_append_string(out, pst_direction_name((PstDirection)v));
+        break;
+    case 'Y':
+        pst_json_append_string(out, flow_types[v < G_N_ELEMENTS(flow_types) ? v : 0]);
+        break;
+    default:
+        pst_json_append_u64(out, v);
+        break;
+    }
+}
+
+void pst_codec_flow_json(const PstFlow *flow, GString *out)
+{
+    g_string_append_c(out, '{');
+    for (gsize i = 0; i < G_N_ELEMENTS(fields); i++) {
+        if (is_shown(flow, &fields[i])) {
+            pst_json_append_name(out, fields[i].key);
+            append_value(flow, &fields[i], out);
+        }
+    }
+    g_string_append_c(out, '}');
+}
+
+/* json-glib's parser calls itself for each level: strangers do not choose how deep. */
+static gboolean is_shallow(const char *text, gsize len)
+{
+    guint depth = 0;
+    gboolean in_string = FALSE;
+    for (gsize i = 0; i < len; i++) {
+        if (in_string) {
+            if (text[i] == '\\')
+                i++;
+            else if (text[i] == '"')
+                in_string = FALSE;
+        } else if (text[i] == '"') {
+            in_string = TRUE;
+        } else if (text[i] == '{' || text[i] == '[') {
+            if (++depth > DEPTH_MAX)
+                return FALSE;
+        } else if ((text[i] == '}' || text[i] == ']') && depth > 0) {
+            depth--;
+        }
+    }
+    return TRUE;
+}
+
+/* A whole number ≥ 0, as a JSON number (goflow2 prints some as 1.7e18). */
+static gboolean number_of(JsonNode *node, guint64 *out)
+{
+    if (!JSON_NODE_HOLDS_VALUE(node))
+        return FALSE;
+    if (json_node_get_value_type(node) == G_TYPE_INT64) {
+        gint64 v = json_node_get_int(node);
+        *out = (guint64)v;
+        return v >= 0;
+    }
+    if (json_node_get_value_type(node) == G_TYPE_DOUBLE) {
+        double v = json_node_get_double(node);
+        if (!(v >= 0 && v < 18446744073709549568.0) || v != floor(v))
+            return FALSE;
+        *out = (guint64)v;
+        return TRUE;
+    }
+    return FALSE;
+}
+
+static gboolean name_in(const char *text, const char *const *names, gsize n, guint64 *out)
+{
+    for (gsize i = 0; i < n; i++) {
+        if (strcmp(text, names[i]) == 0) {
+            *out = i;
+            return TRUE;
+        }
+    }
+    return FALSE;
+}
+
+static gboolean protocol_of(const char *text, guint64 *out)
+{
+    for (gsize i = 0; i < G_N_ELEMENTS(protocols); i++) {
+        if (g_ascii_strcasecmp(text, protocols[i].name) == 0) {
+            *out = protocols[i].number;
+            return TRUE;
+        }
+    }
+    return FALSE;
+}
+
+static gboolean mac_of(const char *text, guint64 *out)
+{
+    guint64 mac = 0;
+    gsize i = 0;
+    for (; text[i] != '\0' && i < 17; i++) {
+        if (i % 3 == 2) {
+            if (text[i] != ':')
+                return FALSE;
+        } else if (!g_ascii_isxdigit(text[i])) {
+            return FALSE;
+        } else {
+            mac = mac << 4 | (guint64)g_ascii_xdigit_value(text[i]);
+        }
+    }
+    *out = mac;
+    return i == 17 && text[i] == '\0';
+}
+
+/* "192.0.2.0/24", as goflow2 prints src_net: its length. */
+static gboolean net_of(const char *text, guint64 *out)
+{
+    PstPrefix prefix;
+    if (!pst_prefix_parse(text, strlen(text), FALSE, &prefix))
+        return FALSE;
+    *out = prefix.len;
+    return TRUE;
+}
+
+/* Names of @n values that pst_…_name gives, in order. */
+static gboolean rate_source_of(const char *text, guint64 *out)
+{
+    for (guint i = 0; i <= PST_RATE_OPERATOR; i++)
+        if (strcmp(text, pst_rate_source_name((PstRateSource)i)) == 0)
+            return *out = i, TRUE;
+    return FALSE;
+}
+
+static gboolean direction_of(const char *text, guint64 *out)
+{
+    for (guint i = 0; i <= PST_DIR_TRANSIT; i++)
+        if (strcmp(text, pst_direction_name((PstDirection)i)) == 0)
+            return *out = i, TRUE;
+    return FALSE;
+}
+
+static gboolean text_value(char kind, const char *text, guint64 *out)
+{
+    gint64 ns;
+    switch (kind) {
+    case 'T':
+        if (!pst_time_parse(text, &ns))
+            return FALSE;
+        *out = (guint64)ns;
+        return TRUE;
+    case 'M':
+        return mac_of(text, out);
+    case 'N':
+        return net_of(text, out);
+    case 'P':
+        return protocol_of(text, out);
+    case 'E':
+        *out = strcmp(text, "IPv4") == 0 ? 0x0800 : 0x86dd;
+        return strcmp(text, "IPv4") == 0 || strcmp(text, "IPv6") == 0;
+    case 'R':
+        return rate_source_of(text, out);
+    case 'D':
+        return direction_of(text, out);
+    case 'Y':
+        return name_in(text, flow_types, G_N_ELEMENTS(flow_types), out);
+    default:
+        return FALSE;
+    }
+}
+
+static gboolean read_addr_field(const Field *field, const char *text, PstFlow *out)
+{
+    if (text == NULL)
+        return FALSE;
+    return *text == '\0' || pst_addr_parse(text, strlen(text), addr_of(out, field));
+}
+
+/* FALSE: the value cannot be this field's. "" and names we do not know count as absent. */
+static gboolean read_field(const Field *field, JsonNode *node, PstFlow *out)
+{
+    gboolean is_text =
+        JSON_NODE_HOLDS_VALUE(node) && json_node_get_value_type(node) == G_TYPE_STRING;
+    const char *text = is_text ? json_node_get_string(node) : NULL;
+    if (field->kind == 'A')
+        return read_addr_field(field, text, out);
+    guint64 value;
+    if (is_text) {
+        if (!text_value(field->kind, text, &value))
+            return *text == '\0' || strchr("PYERDN", field->kind) != NULL;
+    } else if (!number_of(node, &value)) {
+        return FALSE;
+    }
+    if (!store(out, field, value))
+        return FALSE;
+    if (field->kind != 'T' || value != 0) /* goflow2 prints times that it has not as 0 */
+        out->has |= field->has;
+    return TRUE;
+}
+
+/* What must hold in every PstFlow, whoever printed the line. */
+static void settle(PstFlow *flow)
+{
+    if (flow->sampling_rate == 0)
+        flow->sampling_rate = 1;
+    if (flow->rate_source > PST_RATE_OPERATOR)
+        flow->rate_source = PST_RATE_NONE;
+    if (flow->rate_source == PST_RATE_NONE && flow->sampling_rate > 1)
+        flow->rate_source = PST_RATE_RECORD;
+    if (flow->direction > PST_DIR_TRANSIT)
+        flow->direction = PST_DIR_UNKNOWN;
+    if (flow->etype == 0)
+        flow->etype = flow->src_addr.family == PST_AF_INET ? 0x0800 : 0x86dd;
+}
+
+gboolean pst_codec_flow_from_json(const char *line, gsize len, PstFlow *out)
+{
+    if (len > LINE_MAX_BYTES || !g_utf8_validate(line, (gssize)len, NULL) || !is_shallow(line, len))
+        return FALSE;
+    g_autoptr(JsonParser) parser = json_parser_new_immutable();
+    if (!json_parser_load_from_data(parser, line, (gssize)len, NULL))
+        return FALSE;
+    JsonNode *root = json_parser_get_root(parser);
+    if (root == NULL || !JSON_NODE_HOLDS_OBJECT(root))
+        return FALSE;
+    JsonObject *object = json_node_get_object(root);
+    PstFlow flow = {0};
+    for (gsize i = 0; i < G_N_ELEMENTS(fields); i++) {
+        JsonNode *node =
+            fields[i].kind != 'H' ? json_object_get_member(object, fields[i].key) : NULL;
+        if (node != NULL && !JSON_NODE_HOLDS_NULL(node) && !read_field(&fields[i], node, &flow))
+            return FALSE;
+    }
+    if (!pst_addr_present(&flow.src_addr) || !pst_addr_present(&flow.dst_addr))
+        return FALSE;
+    settle(&flow);
+    *out = flow;
+    return TRUE;
+}
