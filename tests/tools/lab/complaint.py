@@ -5,8 +5,6 @@ An abuse report (ARF, RFC 5965) as it arrives here: the reporter signed it, our 
 checked the signature and said so in an Authentication-Results field (RFC 8601).
 """
 
-import email.message
-import email.utils
 import ipaddress
 
 import letter
@@ -30,7 +28,7 @@ def _subject_of(scenario, told):
 
 def _original(entry, sender_name, message):
     """The offending message as the provider stored it: with the line its server added on top."""
-    stamp = email.utils.formatdate(entry["ended"])
+    stamp = letter.date(entry["ended"])
     received = (
         f"Received: from {sender_name} ({sender_name} [{entry['client']}])\r\n"
         f"\tby mx1.{entry['reporter']} with ESMTP; {stamp}\r\n"
@@ -45,7 +43,7 @@ def compose(scenario, told):
     host = next(h for h in scenario.hosts if h.name == rules["about"])
     session = traffic.Session(**{k: entry[k] for k in traffic.Session.__dataclass_fields__})
     sender, recipient, message = letter.compose(host.name, session, entry["began"])
-    arrived = email.utils.formatdate(entry["ended"])
+    arrived = letter.date(entry["ended"])
     domain = sender.rsplit("@", 1)[1]
     fields = (
         "Feedback-Type: abuse",
@@ -61,9 +59,9 @@ def compose(scenario, told):
     boundary = "=_feedback_1"
     note = (
         f"This is an abuse report for a message received from {entry['client']} on {arrived}.",
-        "Our user pressed the button \"this is spam\".",
+        'Our user pressed the button "this is spam".',
     )
-    sent = email.utils.formatdate(entry["ended"] + 20)
+    sent = letter.date(entry["ended"] + 20)
     head = (
         f"Return-Path: <fbl@{rules['reporter']}>",
         f"Authentication-Results: {rules['authserv_id']};",

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A mail message as the lab's hosts send it. Invented text, example domains."""
 
+import datetime
 import email.message
 import email.utils
 import random
@@ -9,6 +10,12 @@ _WORDS = (
     "offer today price order letter member garden winter summer meeting minutes invoice report "
     "thanks weekend travel kitchen window music school team update news plan photo paper bridge"
 ).split()
+
+
+def date(epoch_s):
+    """A Date field's value, UTC."""
+    moment = datetime.datetime.fromtimestamp(int(epoch_s), datetime.timezone.utc)
+    return email.utils.format_datetime(moment)
 
 
 def message_id(host, session, epoch_s):
@@ -26,7 +33,7 @@ def compose(host, session, epoch_s):
     message["From"] = sender
     message["To"] = recipient
     message["Subject"] = " ".join(dice.sample(_WORDS, 4)).capitalize()
-    message["Date"] = email.utils.formatdate(epoch_s)
+    message["Date"] = date(epoch_s)
     message["Message-ID"] = message_id(host, session, epoch_s)
     lines = [" ".join(dice.sample(_WORDS, 9)) + "." for _ in range(dice.randrange(4, 90))]
     message.set_content("\n".join(lines) + "\n")
