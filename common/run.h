@@ -10,8 +10,8 @@
  *   4. pst_run_done.
  * SIGTERM and SIGINT ask to stop (a second one ends at once), SIGHUP asks to reload.
  * Common options: --config FILE, --clock SPEC, --metrics ADDR:PORT, --log-level L, --show-config,
- * --version,
- * --help. Thread: main; stopping may be asked from any.
+ * --version, --help. Clock, log level and metrics address are keys of the file too. Thread: main;
+ * stopping may be asked from any.
  */
 #include "clock.h"
 #include "conf.h"
@@ -33,19 +33,25 @@ typedef struct {
 } PstProgram;
 
 /* Options "--NAME VALUE" are made for every row automatically (underscores become dashes; BOOL
- * rows are plain flags; LIST rows may be repeated), in a group of their own in --help. */
+ * rows are flags --NAME and --no-NAME; LIST rows may be repeated and then replace the file's list),
+ * in a group of their own in --help. A row whose name is an option of @options gets none. */
 
 typedef struct {
     PstClock *clock;
     PstStats *stats;
-    PstHttp *http;           /* NULL without --metrics */
-    char **args;             /* positional arguments, NULL-terminated, may be empty */
-    const char *config_file; /* or NULL */
+    PstHttp *http;             /* NULL without --metrics */
+    char **args;               /* positional arguments, NULL-terminated, may be empty */
+    const char *config_file;   /* or NULL */
+    struct PstRunState *state; /* run.c's own */
 } PstRun;
 
 /* Returns TRUE: go on. FALSE: end with *out_status (help and version printed: 0; usage: 2). */
 gboolean pst_run_init(const PstProgram *program, int argc, char **argv, PstRun *out_run,
                       int *out_status) G_GNUC_WARN_UNUSED_RESULT;
+/* Fills the zeroed @target as pst_run_init did: defaults, the file as it is now, the command line
+ * over it. For SIGHUP: load a new target, compare what is reloadable, swap, clear the old one.
+ * @error USAGE; @target is then cleared. */
+gboolean pst_run_load(const PstRun *run, gpointer target, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 void pst_run_ready(PstRun *run); /* sd_notify READY=1, /readyz may turn 200 */
 gboolean pst_run_stopping(const PstRun *run);
 gboolean pst_run_take_reload(PstRun *run); /* TRUE once per SIGHUP */
@@ -53,7 +59,7 @@ void pst_run_tick(PstRun *run);            /* watchdog */
 int pst_run_signal_fd(const PstRun *run);  /* readable when a signal asks for something; for poll */
 /* Sleeps at most @timeout_ms; a signal wakes it. */
 void pst_run_wait(PstRun *run, int timeout_ms);
-void pst_run_done(PstRun *run);
+void pst_run_done(PstRun *run); /* frees what init made; not the program's target */
 
 /* Logs @error (prefixed by @what) once and returns the exit status for it. Frees @error. */
 int pst_run_fail_take(const char *what, GError *error);
