@@ -9,6 +9,7 @@
  * with FENCED and changes nothing. Thread: the consumer's. Nothing here is called while a lock is
  * held.
  */
+#include "postern/bus.h"
 #include "postern/evidence.h"
 #include "postern/verdict.h"
 
@@ -19,18 +20,29 @@ typedef struct {
     gint64 smtp_position; /* next offset to read of postern.smtp; PST_BUS_OLDEST at first */
     gint64 evidence_position;
     gint64 input_id;       /* last scorer_input row that was applied */
-    GHashTable *producers; /* "topic\x1fproducer" → PstProducerMark*; owned */
+    GHashTable *producers; /* pst_hold_producer_key() → PstProducerMark*; owned */
 } PstHold;
+
+/* Between topic and producer in a key of producers. */
+#define PST_HOLD_KEY_SEPARATOR '\x1f'
+/* Given. */
+char *pst_hold_producer_key(const char *topic, const char *producer);
 
 typedef struct {
     guint64 epoch;
     guint64 sequence;
 } PstProducerMark;
 
+/* @partition's hold before anything was taken: both positions OLDEST. Given. */
+PstHold *pst_hold_new(guint32 partition);
+/* A copy to build the next tick's hold in. Given. */
+PstHold *pst_hold_copy(const PstHold *hold);
 void pst_hold_free(PstHold *hold);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(PstHold, pst_hold_free)
 
 /* A decision of people or of the state machine that changes scoring (table scorer_input). */
+#define PST_INPUT_NOT_APPLIED G_MININT64
+
 typedef enum {
     PST_INPUT_RELEASED,       /* the unit was released: its episode ends, its cells restart */
     PST_INPUT_EXEMPTED,       /* exemption with a ceiling begins or ends */
@@ -42,10 +54,12 @@ typedef enum {
 typedef struct {
     gint64 id;
     PstInputKind kind;
-    PstUnit unit;               /* or the prefix, for UNIT_LEN */
-    double ceiling;             /* EXEMPTED: sessions an hour, 0 = ended */
-    guint8 unit_len;            /* UNIT_LEN */
-    gint64 applied_at_position; /* smtp position at whose tick it was applied; −1: not yet */
+    PstUnit unit;    /* or the prefix, for UNIT_LEN */
+    double ceiling;  /* EXEMPTED: sessions an hour, 0 = ended */
+    guint8 unit_len; /* UNIT_LEN */
+    /* Inputs are applied at the start of a tick: before the first message at this position of
+     * postern.smtp (PST_BUS_OLDEST: before all). PST_INPUT_NOT_APPLIED: not yet. */
+    gint64 applied_at_position;
 } PstInput;
 
 /* Growth of one unit's 5-minute bucket since the last tick (table smtp_activity). */
@@ -72,8 +86,8 @@ struct PstSink {
     gboolean (*begin)(PstSink *sink, const PstHold *hold, GError **error);
     gboolean (*add_activity)(PstSink *sink, const PstActivity *rows, gsize n, GError **error);
     gboolean (*add_verdict)(PstSink *sink, const PstVerdict *verdict, GError **error);
-    gboolean (*add_evidence)(PstSink *sink, const PstEvidence *evidence, gint64 position,
-                             GError **error);
+    gboolean (*add_evidence)(PstSink *sink, guint32 partition, const PstEvidence *evidence,
+                             gint64 position, GError **error);
     gboolean (*add_loss)(PstSink *sink, const PstHeartbeat *beats, gsize n, GError **error);
     /* Commits with the positions and producer marks of @next; @hold is the one begun with.
      * On success the caller's hold becomes @next. On failure nothing happened:

@@ -295,7 +295,20 @@ CREATE TABLE postern.scorer_input (
 );
 COMMENT ON TABLE postern.scorer_input IS 'Decisions that change scoring. Each tick reads the new ones and commits the last id with its position';
 COMMENT ON COLUMN postern.scorer_input.unit IS 'A unit, or for exempted, unit_len and reassigned a net';
-COMMENT ON COLUMN postern.scorer_input.ceiling IS 'exempted: sessions up to which the exemption holds; NULL: it ended, or holds for any number if kept in exemption';
+COMMENT ON COLUMN postern.scorer_input.ceiling IS 'exempted: sessions an hour up to which the exemption holds; NULL: any number; 0: it ended';
+
+CREATE FUNCTION postern.queue_up() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, postern, pg_temp
+AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtext('postern.' || TG_TABLE_NAME));
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION postern.queue_up() IS 'Trigger, before the statement takes its ids: writers wait for one another until commit, so ids become visible in their order and a reader that remembers the last one misses none';
+CREATE TRIGGER queue_up BEFORE INSERT ON postern.scorer_input
+    FOR EACH STATEMENT EXECUTE FUNCTION postern.queue_up();
 
 CREATE TABLE postern.scorer_input_applied (
     partition int NOT NULL,

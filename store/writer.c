@@ -1,0 +1,500 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "writer.h"
+
+#include <string.h>
+
+typedef struct {
+    PstSink sink; /* first: a Writer is a PstSink */
+    PstPg *pg;
+} Writer;
+
+static Writer *writer_of(PstSink *sink)
+{
+    return (Writer *)sink;
+}
+
+/* ---- taking a partition ---- */
+
+static gboolean load_producers(PstPg *pg, PstHold *hold, GError **error)
+{
+    g_auto(PstPgParams) p = pst_pg_params();
+    pst_pg_add_int(&p, hold->partition);
+    g_autoptr(PstPgRows) rows = pst_pg_query(pg,
+                                             "SELECT topic, producer, epoch, sequence"
+                                             "  FROM postern.bus_producer WHERE partition = $1",
+                                             &p, error);
+    if (rows == NULL)
+        return FALSE;
+    for (int i = 0; i < pst_pg_count(rows); i++) {
+        PstProducerMark *mark = g_new(PstProducerMark, 1);
+        mark->epoch = (guint64)pst_pg_int(rows, i, 2);
+        mark->sequence = (guint64)pst_pg_int(rows, i, 3);
+        g_hash_table_insert(hold->producers,
+                            pst_hold_producer_key(pst_pg_text(rows, i, 0), pst_pg_text(rows, i, 1)),
+                            mark);
+    }
+    return TRUE;
+}
+
+/* A partition count that differs is the operator's mistake, not the data's. */
+static void blame_configuration(PstPg *pg, GError **error)
+{
+    if (error != NULL && *error != NULL && strcmp(pst_pg_sqlstate(pg), "PT001") == 0)
+        (*error)->code = PST_ERROR_USAGE;
+}
+
+static PstHold *writer_take(PstSink *sink, guint32 partition, guint32 partitions, const char *owner,
+                            GError **error)
+{
+    PstPg *pg = writer_of(sink)->pg;
+    if (!pst_pg_reconnect(pg, error))
+        return NULL;
+    g_auto(PstPgParams) p = pst_pg_params();
+    pst_pg_add_int(&p, partition);
+    pst_pg_add_int(&p, partitions);
+    pst_pg_add_text(&p, owner);
+    g_autoptr(PstPgRows) rows =
+        pst_pg_query(pg,
+                     "SELECT epoch, smtp_position, evidence_position, input_id"
+                     "  FROM postern.take_partition($1, $2, $3)",
+                     &p, error);
+    if (rows == NULL) {
+        blame_configuration(pg, error);
+        g_prefix_error(error, "taking partition %u: ", partition);
+        return NULL;
+    }
+    g_autoptr(PstHold) hold = pst_hold_new(partition);
+    hold->epoch = (guint64)pst_pg_int(rows, 0, 0);
+    hold->smtp_position = pst_pg_int(rows, 0, 1);
+    hold->evidence_position = pst_pg_int(rows, 0, 2);
+    hold->input_id = pst_pg_int(rows, 0, 3);
+    /* After the epoch is ours no one else can commit, so this cannot be stale. */
+    if (!load_producers(pg, hold, error))
+        return NULL;
+    return g_steal_pointer(&hold);
+}
+
+/* ---- decisions of people ---- */
+
+static const struct {
+    const char *name;
+    PstInputKind kind;
+} input_kinds[] = {
+    {"released", PST_INPUT_RELEASED},
+    {"exempted", PST_INPUT_EXEMPTED},
+    {"false_positive", PST_INPUT_FALSE_POSITIVE},
+    {"unit_len", PST_INPUT_UNIT_LEN},
+    {"reassigned", PST_INPUT_REASSIGNED},
+};
+
+static gboolean input_kind(const char *name, PstInputKind *out)
+{
+    for (gsize i = 0; i < G_N_ELEMENTS(input_kinds); i++) {
+        if (strcmp(name, input_kinds[i].name) == 0) {
+            *out = input_kinds[i].kind;
+            return TRUE;
+        }
+    }
+    return FALSE;
+}
+
+/* An exemption without a ceiling holds for any number of sessions; the engine wants a number. */
+#define NO_CEILING 1e12
+
+static gboolean read_input(const PstPgRows *rows, int row, PstInput *out, GError **error)
+{
+    *out = (PstInput){
+        .id = pst_pg_int(rows, row, 0),
+        .ceiling = pst_pg_is_null(rows, row, 3) ? NO_CEILING : pst_pg_real(rows, row, 3),
+        .unit_len = (guint8)pst_pg_int(rows, row, 4),
+        .applied_at_position =
+            pst_pg_is_null(rows, row, 5) ? PST_INPUT_NOT_APPLIED : pst_pg_int(rows, row, 5),
+    };
+    if (!input_kind(pst_pg_text(rows, row, 1), &out->kind) ||
+        !pst_pg_prefix(rows, row, 2, &out->unit)) {
+        g_set_error(error, PST_ERROR, PST_ERROR_DATA,
+                    "scorer_input %" G_GINT64_FORMAT " of kind \"%s\" is from a newer version of "
+                    "postern: upgrade the scorer",
+                    out->id, pst_pg_text(rows, row, 1));
+        return FALSE;
+    }
+    return TRUE;
+}
+
+static GArray *writer_inputs(PstSink *sink, guint32 partition, gint64 after, guint max,
+                             GError **error)
+{
+    PstPg *pg = writer_of(sink)->pg;
+    if (!pst_pg_reconnect(pg, error))
+        return NULL;
+    g_auto(PstPgParams) p = pst_pg_params();
+    pst_pg_add_int(&p, partition);
+    pst_pg_add_int(&p, after);
+    pst_pg_add_int(&p, max);
+    g_autoptr(PstPgRows) rows =
+        pst_pg_query(pg,
+                     "SELECT i.id, i.kind, i.unit, i.ceiling, coalesce(i.unit_len, 0), a.position"
+                     "  FROM postern.scorer_input i"
+                     "  LEFT JOIN postern.scorer_input_applied a"
+                     "    ON a.input_id = i.id AND a.partition = $1"
+                     " WHERE i.id > $2 ORDER BY i.id LIMIT $3",
+                     &p, error);
+    if (rows == NULL)
+        return NULL;
+    g_autoptr(GArray) inputs = g_array_new(FALSE, FALSE, sizeof(PstInput));
+    for (int i = 0; i < pst_pg_count(rows); i++) {
+        PstInput input;
+        if (!read_input(rows, i, &input, error))
+            return NULL;
+        g_array_append_val(inputs, input);
+    }
+    return g_steal_pointer(&inputs);
+}
+
+/* ---- one tick ---- */
+
+static void open_columns(PstPgArray *columns, gsize n)
+{
+    for (gsize c = 0; c < n; c++)
+        columns[c] = pst_pg_array();
+}
+
+static void add_columns(PstPgParams *p, PstPgArray *columns, gsize n)
+{
+    for (gsize c = 0; c < n; c++) {
+        pst_pg_add_array(p, &columns[c]);
+        pst_pg_array_clear(&columns[c]);
+    }
+}
+
+static gboolean writer_begin(PstSink *sink, const PstHold *hold, GError **error)
+{
+    PstPg *pg = writer_of(sink)->pg;
+    return pst_pg_reconnect(pg, error) && pst_pg_begin(pg, error);
+}
+
+static gboolean writer_add_activity(PstSink *sink, const PstActivity *rows, gsize n, GError **error)
+{
+    PstPgArray columns[8];
+    open_columns(columns, G_N_ELEMENTS(columns));
+    for (gsize i = 0; i < n; i++) {
+        pst_pg_array_prefix(&columns[0], &rows[i].unit);
+        pst_pg_array_time(&columns[1], rows[i].bucket_s * G_GINT64_CONSTANT(1000000000));
+        pst_pg_array_int(&columns[2], (gint64)rows[i].sessions);
+        pst_pg_array_int(&columns[3], (gint64)rows[i].destinations);
+        pst_pg_array_int(&columns[4], (gint64)rows[i].bytes);
+        pst_pg_array_int(&columns[5], (gint64)rows[i].packets);
+        pst_pg_array_int(&columns[6], (gint64)rows[i].failed);
+        pst_pg_array_int(&columns[7], rows[i].ports);
+    }
+    g_auto(PstPgParams) p = pst_pg_params();
+    add_columns(&p, columns, G_N_ELEMENTS(columns));
+    return n == 0 ||
+           pst_pg_run(writer_of(sink)->pg,
+                      "INSERT INTO postern.smtp_activity AS a (unit, bucket, sessions,"
+                      "    destinations, bytes, packets, failed, ports)"
+                      " SELECT unit, bucket, sum(sessions), sum(destinations), sum(bytes),"
+                      "        sum(packets), sum(failed), bit_or(ports)"
+                      "   FROM unnest($1::inet[], $2::timestamptz[], $3::bigint[], $4::bigint[],"
+                      "               $5::bigint[], $6::bigint[], $7::bigint[], $8::int[])"
+                      "        AS t (unit, bucket, sessions, destinations, bytes, packets, failed,"
+                      "              ports)"
+                      "  GROUP BY unit, bucket ORDER BY unit, bucket"
+                      " ON CONFLICT (unit, bucket) DO UPDATE SET"
+                      "    sessions = a.sessions + excluded.sessions,"
+                      "    destinations = a.destinations + excluded.destinations,"
+                      "    bytes = a.bytes + excluded.bytes,"
+                      "    packets = a.packets + excluded.packets,"
+                      "    failed = a.failed + excluded.failed,"
+                      "    ports = a.ports | excluded.ports",
+                      &p, NULL, error);
+}
+
+static void add_ports(PstPgParams *p, const PstVerdict *verdict)
+{
+    g_auto(PstPgArray) ports = pst_pg_array();
+    for (gsize i = 0; i < G_N_ELEMENTS(verdict->ports) && verdict->ports[i] != 0; i++)
+        pst_pg_array_int(&ports, verdict->ports[i]);
+    pst_pg_add_array(p, &ports);
+}
+
+static void add_exporters(PstPgParams *p, const PstVerdict *verdict)
+{
+    g_auto(PstPgArray) exporters = pst_pg_array();
+    for (gsize i = 0; i < PST_VERDICT_EXPORTERS && pst_addr_present(&verdict->exporters[i]); i++)
+        pst_pg_array_addr(&exporters, &verdict->exporters[i]);
+    pst_pg_add_array(p, &exporters);
+}
+
+/* $1 … $18: what names the verdict, and what the end of its episode may complete. */
+static void add_common(PstPgParams *p, const PstVerdict *v)
+{
+    const char channel[2] = {v->channel, '\0'};
+    g_autofree char *reasons = pst_verdict_reasons_json(v);
+    g_autofree char *samples = pst_verdict_samples_json(v);
+    pst_pg_add_prefix(p, &v->unit);
+    pst_pg_add_time(p, v->episode_ns);
+    pst_pg_add_text(p, pst_band_name(v->band));
+    pst_pg_add_time(p, v->last_ns);
+    pst_pg_add_real(p, v->evidence);
+    pst_pg_add_int(p, v->score);
+    pst_pg_add_real(p, v->sessions_seen);
+    pst_pg_add_real(p, v->sessions_low);
+    pst_pg_add_real(p, v->destinations_seen);
+    pst_pg_add_real(p, v->usual);
+    pst_pg_add_int(p, v->window_s);
+    pst_pg_add_text(p, channel);
+    pst_pg_add_text(p, v->pair == PST_PAIR_SMTP ? "smtp" : "submission");
+    pst_pg_add_int(p, v->failed);
+    add_ports(p, v);
+    pst_pg_add_real(p, v->sampling);
+    add_exporters(p, v);
+    pst_pg_add_text(p, reasons);
+    pst_pg_add_text(p, samples);
+}
+
+/* The same (unit, episode, band) a second time is a rebuild's repetition: nothing happens. */
+static gboolean insert_verdict(PstPg *pg, const PstVerdict *v, GError **error)
+{
+    g_auto(PstPgParams) p = pst_pg_params();
+    add_common(&p, v);
+    pst_pg_add_int(&p, v->partition);
+    pst_pg_add_int(&p, v->position);
+    pst_pg_add_time(&p, v->time_ns);
+    pst_pg_add_time(&p, v->received_ns);
+    pst_pg_add_time(&p, v->first_ns);
+    pst_pg_add_bool(&p, v->cold);
+    pst_pg_add_text(&p, PST_MODEL);
+    return pst_pg_run(
+        pg,
+        "INSERT INTO postern.verdict (unit, episode, band, last_at, evidence, score,"
+        "    sessions_seen, sessions_low, destinations_seen, usual, window_s, channel, pair,"
+        "    failed, ports, sampling, exporters, reasons, samples, partition, position,"
+        "    crossed_at, received_at, first_at, cold, model)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15::int[], $16,"
+        "    $17::inet[], $18::jsonb, $19::jsonb, $20, $21, $22::timestamptz,"
+        "    coalesce($23, $22::timestamptz), $24, $25, $26)"
+        " ON CONFLICT (unit, episode, band) DO NOTHING",
+        &p, NULL, error);
+}
+
+static gboolean complete_verdict(PstPg *pg, const PstVerdict *v, GError **error)
+{
+    g_auto(PstPgParams) p = pst_pg_params();
+    add_common(&p, v);
+    return pst_pg_run(
+        pg,
+        "UPDATE postern.verdict SET last_at = $4, ended_at = $4, evidence = $5, score = $6,"
+        "    sessions_seen = $7, sessions_low = $8, destinations_seen = $9, usual = $10,"
+        "    window_s = $11, channel = $12, pair = $13, failed = $14, ports = $15::int[],"
+        "    sampling = $16, exporters = $17::inet[], reasons = $18::jsonb, samples = $19::jsonb"
+        " WHERE unit = $1 AND episode = $2 AND band = $3 AND ended_at IS NULL",
+        &p, NULL, error);
+}
+
+static gboolean writer_add_verdict(PstSink *sink, const PstVerdict *verdict, GError **error)
+{
+    PstPg *pg = writer_of(sink)->pg;
+    return verdict->ended ? complete_verdict(pg, verdict, error)
+                          : insert_verdict(pg, verdict, error);
+}
+
+static gboolean writer_add_evidence(PstSink *sink, guint32 partition, const PstEvidence *e,
+                                    gint64 position, GError **error)
+{
+    g_auto(PstPgParams) p = pst_pg_params();
+    pst_pg_add_int(&p, partition);
+    pst_pg_add_int(&p, position);
+    pst_pg_add_text(&p, pst_evidence_outcome_name(e->outcome));
+    pst_pg_add_text(&p, e->format);
+    pst_pg_add_text(&p, e->feedback_type);
+    pst_pg_add_text(&p, e->category);
+    pst_pg_add_addr(&p, &e->source_ip);
+    pst_pg_add_int(&p, e->source_port);
+    pst_pg_add_time(&p, e->arrived_ns);
+    pst_pg_add_time(&p, e->received_ns);
+    pst_pg_add_text(&p, e->message_id);
+    pst_pg_add_text(&p, e->reported_domain);
+    pst_pg_add_text(&p, e->reporter);
+    pst_pg_add_bool(&p, e->authenticated);
+    pst_pg_add_text(&p, e->report_id);
+    pst_pg_add_text(&p, e->reason);
+    pst_pg_add_int(&p, e->incidents);
+    pst_pg_add_int(&p, e->size_bytes);
+    pst_pg_add_bytes(&p, e->sha256, sizeof e->sha256);
+    return pst_pg_run(writer_of(sink)->pg,
+                      "SELECT postern.record_evidence($1, $2, $3, $4, $5, $6, $7, nullif($8, 0),"
+                      "    $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)",
+                      &p, NULL, error);
+}
+
+static gboolean writer_add_loss(PstSink *sink, const PstHeartbeat *beats, gsize n, GError **error)
+{
+    enum { FIXED = 4 };
+    PstPgArray columns[FIXED + PST_LOSS_COUNT];
+    open_columns(columns, G_N_ELEMENTS(columns));
+    for (gsize i = 0; i < n; i++) {
+        pst_pg_array_time(&columns[0], beats[i].received_ns);
+        pst_pg_array_addr(&columns[1], &beats[i].sampler);
+        pst_pg_array_int(&columns[2], beats[i].domain);
+        pst_pg_array_int(&columns[3], (gint64)beats[i].received);
+        for (int loss = 0; loss < PST_LOSS_COUNT; loss++)
+            pst_pg_array_int(&columns[FIXED + loss], (gint64)beats[i].lost[loss]);
+    }
+    g_auto(PstPgParams) p = pst_pg_params();
+    add_columns(&p, columns, G_N_ELEMENTS(columns));
+    return n == 0 ||
+           pst_pg_run(
+               writer_of(sink)->pg,
+               "INSERT INTO postern.exporter_loss AS l (hour, exporter, domain, received,"
+               "    lost_network, lost_kernel, lost_malformed, lost_no_template,"
+               "    lost_not_admitted, lost_queue, lost_spool, lost_bus)"
+               " SELECT date_trunc('hour', at, 'UTC') AS hour, exporter, domain, sum(c0), sum(c1),"
+               "        sum(c2), sum(c3), sum(c4), sum(c5), sum(c6), sum(c7), sum(c8)"
+               "   FROM unnest($1::timestamptz[], $2::inet[], $3::bigint[], $4::bigint[],"
+               "               $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[],"
+               "               $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[])"
+               "        AS t (at, exporter, domain, c0, c1, c2, c3, c4, c5, c6, c7, c8)"
+               "  GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
+               " ON CONFLICT (hour, exporter, domain) DO UPDATE SET"
+               "    received = l.received + excluded.received,"
+               "    lost_network = l.lost_network + excluded.lost_network,"
+               "    lost_kernel = l.lost_kernel + excluded.lost_kernel,"
+               "    lost_malformed = l.lost_malformed + excluded.lost_malformed,"
+               "    lost_no_template = l.lost_no_template + excluded.lost_no_template,"
+               "    lost_not_admitted = l.lost_not_admitted + excluded.lost_not_admitted,"
+               "    lost_queue = l.lost_queue + excluded.lost_queue,"
+               "    lost_spool = l.lost_spool + excluded.lost_spool,"
+               "    lost_bus = l.lost_bus + excluded.lost_bus",
+               &p, NULL, error);
+}
+G_STATIC_ASSERT(PST_LOSS_COUNT == 8); /* the columns above */
+
+/* ---- the end of a tick ---- */
+
+static gboolean move_position(PstPg *pg, const PstHold *hold, const char *topic, gint64 old,
+                              gint64 next, gint64 input_id, GError **error)
+{
+    g_auto(PstPgParams) p = pst_pg_params();
+    pst_pg_add_text(&p, topic);
+    pst_pg_add_int(&p, hold->partition);
+    pst_pg_add_int(&p, (gint64)hold->epoch);
+    pst_pg_add_int(&p, old);
+    pst_pg_add_int(&p, next);
+    pst_pg_add_int(&p, input_id);
+    gint64 changed = 0;
+    if (!pst_pg_run(pg,
+                    "UPDATE postern.bus_offset"
+                    "   SET position = $5, input_id = $6, updated_at = postern.now()"
+                    " WHERE topic = $1 AND partition = $2 AND epoch = $3 AND position = $4",
+                    &p, &changed, error))
+        return FALSE;
+    if (changed == 1)
+        return TRUE;
+    g_set_error(error, PST_ERROR, PST_ERROR_FENCED,
+                "partition %u of %s was taken over by another scorer", hold->partition, topic);
+    return FALSE;
+}
+
+/* Inputs are applied at the start of a tick: before the first message at the old position. */
+static gboolean note_inputs(PstPg *pg, const PstHold *hold, const PstHold *next, GError **error)
+{
+    if (next->input_id == hold->input_id)
+        return TRUE;
+    g_auto(PstPgParams) p = pst_pg_params();
+    pst_pg_add_int(&p, hold->partition);
+    pst_pg_add_int(&p, hold->smtp_position);
+    pst_pg_add_int(&p, hold->input_id);
+    pst_pg_add_int(&p, next->input_id);
+    return pst_pg_run(pg,
+                      "INSERT INTO postern.scorer_input_applied (partition, input_id, position)"
+                      " SELECT $1, id, $2 FROM postern.scorer_input WHERE id > $3 AND id <= $4",
+                      &p, NULL, error);
+}
+
+static gboolean note_producers(PstPg *pg, const PstHold *hold, const PstHold *next, GError **error)
+{
+    g_auto(PstPgArray) topics = pst_pg_array();
+    g_auto(PstPgArray) producers = pst_pg_array();
+    g_auto(PstPgArray) epochs = pst_pg_array();
+    g_auto(PstPgArray) sequences = pst_pg_array();
+    GHashTableIter iter;
+    gpointer key, value;
+    guint n = 0;
+    g_hash_table_iter_init(&iter, next->producers);
+    while (g_hash_table_iter_next(&iter, &key, &value)) {
+        const PstProducerMark *mark = value;
+        const PstProducerMark *old = g_hash_table_lookup(hold->producers, key);
+        if (old != NULL && old->epoch == mark->epoch && old->sequence == mark->sequence)
+            continue;
+        const char *producer = strchr(key, PST_HOLD_KEY_SEPARATOR);
+        g_assert(producer != NULL);
+        g_autofree char *topic = g_strndup(key, (gsize)(producer - (const char *)key));
+        pst_pg_array_text(&topics, topic);
+        pst_pg_array_text(&producers, producer + 1);
+        pst_pg_array_int(&epochs, (gint64)mark->epoch);
+        pst_pg_array_int(&sequences, (gint64)mark->sequence);
+        n++;
+    }
+    if (n == 0)
+        return TRUE;
+    g_auto(PstPgParams) p = pst_pg_params();
+    pst_pg_add_int(&p, hold->partition);
+    pst_pg_add_array(&p, &topics);
+    pst_pg_add_array(&p, &producers);
+    pst_pg_add_array(&p, &epochs);
+    pst_pg_add_array(&p, &sequences);
+    return pst_pg_run(pg,
+                      "INSERT INTO postern.bus_producer (topic, partition, producer, epoch,"
+                      "    sequence, seen_at)"
+                      " SELECT topic, $1, producer, epoch, sequence, postern.now()"
+                      "   FROM unnest($2::text[], $3::text[], $4::bigint[], $5::bigint[])"
+                      "        AS t (topic, producer, epoch, sequence)"
+                      " ON CONFLICT (topic, partition, producer) DO UPDATE SET"
+                      "    epoch = excluded.epoch, sequence = excluded.sequence,"
+                      "    seen_at = excluded.seen_at",
+                      &p, NULL, error);
+}
+
+static gboolean writer_commit(PstSink *sink, const PstHold *hold, const PstHold *next,
+                              GError **error)
+{
+    PstPg *pg = writer_of(sink)->pg;
+    return note_inputs(pg, hold, next, error) && note_producers(pg, hold, next, error) &&
+           move_position(pg, hold, PST_TOPIC_EVIDENCE, hold->evidence_position,
+                         next->evidence_position, 0, error) &&
+           move_position(pg, hold, PST_TOPIC_SMTP, hold->smtp_position, next->smtp_position,
+                         next->input_id, error) &&
+           pst_pg_commit(pg, error);
+}
+
+static void writer_rollback(PstSink *sink)
+{
+    pst_pg_rollback(writer_of(sink)->pg);
+}
+
+static void writer_free(PstSink *sink)
+{
+    Writer *writer = writer_of(sink);
+    pst_pg_close(writer->pg);
+    g_free(writer);
+}
+
+PstSink *writer_new_take(PstPg *pg)
+{
+    Writer *writer = g_new0(Writer, 1);
+    writer->pg = pg;
+    writer->sink = (PstSink){
+        .take = writer_take,
+        .inputs = writer_inputs,
+        .begin = writer_begin,
+        .add_activity = writer_add_activity,
+        .add_verdict = writer_add_verdict,
+        .add_evidence = writer_add_evidence,
+        .add_loss = writer_add_loss,
+        .commit = writer_commit,
+        .rollback = writer_rollback,
+        .free = writer_free,
+    };
+    return &writer->sink;
+}
