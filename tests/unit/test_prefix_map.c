@@ -108,7 +108,7 @@ Test(prefix_map, agrees_with_a_linear_search)
         pst_prefix_map_add(map, &all[i], i);
     }
     pst_prefix_map_seal(map);
-    for (guint n = 0; n < 100000; n++) {
+    for (guint n = 0; n < 20000; n++) {
         PstAddr a = pst_addr_v4(0xc0000000u | (g_rand_int(rand) & 0x7ffff));
         int best = -1;
         for (guint i = 0; i < G_N_ELEMENTS(all); i++)
