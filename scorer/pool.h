@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* Equal elements named by a number that stays: what a pointer would be, but serialisable.
+ *
+ * Elements stand in chunks that never move, so a pointer from pool_at is good until its element is
+ * put back. Ids start at 1; 0 means none. A free element is zero but for its first four bytes, so a
+ * type that is walked over needs a field behind those that is never zero while it is in use.
+ * The order of ids is a function of the calls alone. Owner thread: one.
+ */
+#include "image.h"
+
+typedef struct {
+    gsize element; /* bytes of one */
+    guint32 used;  /* ids 1 … used were handed out at some time */
+    guint32 free;  /* first free id below, or 0 */
+    guint32 count; /* in use now */
+    GPtrArray *chunks;
+} Pool;
+
+/* @element at least 4 bytes. */
+void pool_init(Pool *pool, gsize element);
+void pool_clear(Pool *pool);
+/* A zeroed element. */
+guint32 pool_take(Pool *pool) G_GNUC_WARN_UNUSED_RESULT;
+void pool_put(Pool *pool, guint32 id);
+gsize pool_bytes(const Pool *pool);
+
+#define POOL_CHUNK_BITS 10
+
+static inline gpointer pool_at(const Pool *pool, guint32 id)
+{
+    guint8 *chunk = g_ptr_array_index(pool->chunks, id >> POOL_CHUNK_BITS);
+    return chunk + (id & ((1u << POOL_CHUNK_BITS) - 1)) * pool->element;
+}
+
+void pool_write(const Pool *pool, Image *image);
+/* Into a pool fresh from pool_init. FALSE: broken. */
+gboolean pool_read(Pool *pool, PstCursor *from) G_GNUC_WARN_UNUSED_RESULT;
