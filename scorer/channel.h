@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* The cells of one unit and port pair: windows behind the watermark, and the e-detector over them.
+ *
+ * Per channel (S, D) and scale τ stand the counts of the newest windows, and per multiplier θ the
+ * detector's value M as it was before the oldest of these. M now is recomputed from both, so a
+ * late record counts as if it had been on time:
+ *
+ *     closed M │ n₁₂ … n₂ n₁ n₀ │          n₀: window of the newest event
+ *              └ a ring: windows leave it on the left, into M, as event time moves on
+ *
+ * Null: whatever happened before, the number of new sightings in a window is stochastically
+ * dominated by NB(m, s = 2). Under it the likelihood ratio of NB with mean θm is the product of
+ * c0 = ((s+m)/(s+θm))^s for the window and c⁺ = θ(s+m)/(s+θm) for each sighting, and
+ *     window opens:  M ← (g·M + w)·c0      g = exp(−τ/86400), w = (1 − g)/2
+ *     per sighting:  M ← M·c⁺
+ * is a discounted Shiryaev–Roberts e-detector (J. Shin, A. Ramdas, A. Rinaldo, E-detectors: a
+ * nonparametric framework for sequential change detection, 2023): P(sup M ≥ c in a day) ≤ 1/c.
+ * M is cut at CELL_MAX, which only lowers it. Source: docs/detector.md, Evidence.
+ */
+#include "thinning.h"
+
+#define THETAS      4
+#define CELLS       (PST_PAIR_COUNT * CHANNELS * SCALES * THETAS) /* J = 80, a constant */
+#define SLOTS       22                                            /* 13 + 3 + 2 + 2 + 2 windows */
+#define SHORT_SLOTS 18                                            /* of them below 1800 s */
+#define CELL_MAX    1e12 /* evidence 1000 is M = 8e11; what is above says no more */
+
+/* Made zeroed, then block_init. A plain value: moved, hashed and stored as bytes. */
+typedef struct {
+    guint32 newest_s; /* event time of the newest sighting; its window is n₀ */
+    float r;          /* R = EWMA(1/q), rising slowly, falling at once */
+    float closed[CHANNELS][SCALES][THETAS]; /* M before the ring */
+    guint32 long_count[CHANNELS][SLOTS - SHORT_SLOTS];
+    guint32 sessions[2]; /* uncapped sessions in the windows of 10800 s */
+    guint16 short_count[CHANNELS][SHORT_SLOTS];
+    guint16 rate[SLOTS]; /* code of R in force when the window opened */
+} Block;
+
+/* The highest cell found so far. Zeroed at first. */
+typedef struct {
+    double m_value; /* M */
+    double usual;   /* envelope of its window */
+    guint32 count;  /* sightings in it */
+    guint8 channel, scale, theta, pair;
+} Peak;
+
+/* Constants of the recursion. */
+typedef struct {
+    double keep[SCALES];  /* g */
+    double start[SCALES]; /* w */
+} Recursion;
+
+void recursion_init(Recursion *recursion);
+/* One window with envelope @m and @n sightings in it; returns the new M. */
+double recursion_window(const Recursion *recursion, guint scale, guint theta, double m, double M,
+                        guint32 n);
+/* @k windows without a sighting, in closed form. k → ∞ gives the idle state. */
+double recursion_idle(const Recursion *recursion, guint scale, guint theta, double m, double M,
+                      gint64 k);
+double recursion_idle_state(const Recursion *recursion, guint scale, guint theta, double m);
+
+/* E = 100·log10(M/J), 0 … 1000; and its inverse. */
+double evidence_of(double m_value);
+double evidence_to_m(double evidence);
+
+/* What the arithmetic needs beside a block. */
+typedef struct {
+    const Recursion *recursion;
+    const Thinning *thinning;
+    const UnitRules *rules;
+} Law;
+
+/* Cells to the idle state and windows empty at @at_s, under R = @r. Keeps nothing. */
+void block_init(Block *block, const Law *law, gint64 at_s, double r);
+/* Moves the ring on to @at_s; earlier times change nothing. */
+void block_advance(Block *block, const Law *law, gint64 at_s);
+/* Takes 1/q of a new sighting into R. Returns TRUE if R changed: a credit is void then. */
+gboolean block_thin(Block *block, double inverse_q);
+/* Adds one sighting at @at_s to channel's windows (those that still stand). */
+void block_count(Block *block, Channel channel, gint64 at_s);
+void block_count_session(Block *block, gint64 at_s);
+
+/* The highest M over all cells at the ends of the windows that were still open at @open_s, seen
+ * from @at_s ≥ newest_s; into @io_peak if it is higher. */
+void block_peak(const Block *block, const Law *law, PstPortPair pair, gint64 open_s, gint64 at_s,
+                Peak *io_peak);
+/* Credit: so many more sightings cannot lift any cell to @target, whether time moves on or not, as
+ * long as R and the rules stay. An idle window never lifts M above max(M, 1/2). */
+guint32 block_credit(const Block *block, const Law *law, gint64 open_s, gint64 at_s, double target);
+
+/* n: uncapped sessions in the current and the previous window of 10800 s, highest of those open
+ * after @open_s, seen from @at_s. As a window of any shorter scale and the one before it always
+ * lie within these two, this is the largest such count of any scale. */
+guint32 block_sessions(const Block *block, gint64 open_s, gint64 at_s);
+/* The same for new destinations. */
+guint32 block_destinations(const Block *block, gint64 open_s, gint64 at_s);

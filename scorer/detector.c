@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "detector.h"
+
+#include <math.h>
+
+#define ATTENTION (CELLS * 1.0) /* M where evidence begins */
+#define UNGATED   590           /* highest score while the gate is shut */
+
+double detector_lower_bound(double n, double q)
+{
+    double v = 1 - q;
+    if (n <= 0 || v <= 0)
+        return MAX(n, 0);
+    double root = 1 - v / (9 * n) - 1.645 * sqrt(v) / (3 * sqrt(n));
+    return root <= 0 ? 0 : n * root * root * root;
+}
+
+/* Sums over the pairs; q̄ is theirs weighted by what each saw. */
+static void count(const Block *const *blocks, gint64 open_s, gint64 at_s, Assessment *out)
+{
+    double real = 0;
+    for (guint pair = 0; pair < PST_PAIR_COUNT; pair++) {
+        if (blocks[pair] == NULL)
+            continue;
+        double n = block_sessions(blocks[pair], open_s, at_s);
+        out->seen += n;
+        real += n * (double)blocks[pair]->r;
+        out->destinations += block_destinations(blocks[pair], open_s, at_s);
+    }
+    out->sampling = out->seen > 0 ? real / out->seen : 1;
+    out->low = detector_lower_bound(out->seen, 1 / out->sampling) * out->sampling;
+}
+
+/* What a band asks for: the lower bound on true sessions, their estimate n/q̄, and n itself. */
+typedef struct {
+    double low, real, seen;
+} Gate;
+
+static Gate gate_of(const Law *law, const Assessment *now, PstBand band)
+{
+    switch (band) {
+    case PST_BAND_FLAG:
+        return (Gate){.low = now->gate};
+    case PST_BAND_BLOCK:
+        if (law->rules->known)
+            return (Gate){.low = 2 * now->gate};
+        return (Gate){.low = 2 * now->gate, .real = 3 * now->gate, .seen = 3};
+    case PST_BAND_WATCH:
+    case PST_BAND_COUNT:
+    default:
+        return (Gate){0};
+    }
+}
+
+void detector_assess(const EngineConf *conf, const Law *law, const Block *const *blocks,
+                     gint64 open_s, gint64 at_s, Assessment *out)
+{
+    *out = (Assessment){.gate = law->rules->known ? conf->gate_known : conf->gate_cold};
+    for (guint pair = 0; pair < PST_PAIR_COUNT; pair++)
+        if (blocks[pair] != NULL)
+            block_peak(blocks[pair], law, (PstPortPair)pair, open_s, at_s, &out->peak);
+    out->evidence = evidence_of(out->peak.m_value);
+    count(blocks, open_s, at_s, out);
+    out->gate_open = out->low >= out->gate;
+    for (guint band = 0; band < PST_BAND_COUNT; band++) {
+        Gate gate = gate_of(law, out, (PstBand)band);
+        if (out->evidence >= conf->band_at[band] && out->low >= gate.low &&
+            out->seen * out->sampling >= gate.real && out->seen >= gate.seen)
+            out->bands |= BAND_BIT(band);
+    }
+    out->score = (int)floor(out->gate_open ? out->evidence : MIN(out->evidence, UNGATED));
+}
+
+guint32 detector_credit(const EngineConf *conf, const Law *law, const Block *const *blocks,
+                        const Assessment *now, PstBand band, gint64 open_s, gint64 at_s)
+{
+    double target = band == PST_BAND_COUNT ? ATTENTION : evidence_to_m(conf->band_at[band]);
+    guint32 by_evidence = G_MAXUINT32;
+    double most = 1; /* true sessions that one more sighting can stand for */
+    for (guint pair = 0; pair < PST_PAIR_COUNT; pair++) {
+        if (blocks[pair] == NULL)
+            continue;
+        by_evidence = MIN(by_evidence, block_credit(blocks[pair], law, open_s, at_s, target));
+        most = MAX(most, (double)blocks[pair]->r);
+    }
+    /* The lower bound is below the estimate: both evidence and estimate must get there. */
+    Gate gate = gate_of(law, now, band);
+    double missing = (MAX(gate.low, gate.real) - now->seen * now->sampling) / most;
+    guint32 by_gate = missing > 2 ? (guint32)(missing - 2) : 0;
+    return MAX(by_evidence, by_gate);
+}

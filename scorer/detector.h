@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* What a unit's cells mean: evidence, the lower bound on its true sessions, gates, bands, score.
+ * Pure functions over a unit and its blocks. Source: docs/detector.md, Decision. */
+#include "channel.h"
+#include "unit_table.h"
+
+/* A unit as it stands at one moment. */
+typedef struct {
+    Peak peak;
+    double evidence;     /* 0 … 1000 */
+    double seen;         /* n: uncapped sessions seen, both port pairs together */
+    double low;          /* LCB/q̄: lower bound on true sessions */
+    double destinations; /* new destinations seen, both pairs */
+    double sampling;     /* R of both pairs together: true sessions per session seen */
+    double gate;         /* G: 50 cold, 100 */
+    gboolean gate_open;  /* low ≥ G */
+    guint bands;         /* bits of the bands whose conditions hold */
+    int score;
+} Assessment;
+
+/* LCB: the number of true sightings, thinned with q̄ to @n, is at least this with 95 % confidence
+ * (Wilson and Hilferty's cube root approximation of the Poisson bound, with the variance scaled by
+ * 1 − q̄); n itself at q̄ = 1. */
+double detector_lower_bound(double n, double q);
+
+/* @blocks: per port pair, NULL where there is none. Windows still open at @open_s count, seen from
+ * @at_s. */
+void detector_assess(const EngineConf *conf, const Law *law, const Block *const *blocks,
+                     gint64 open_s, gint64 at_s, Assessment *out);
+
+/* So many more sightings of the unit cannot bring it to @band, or, for PST_BAND_COUNT, to
+ * attention (evidence above 0). */
+guint32 detector_credit(const EngineConf *conf, const Law *law, const Block *const *blocks,
+                        const Assessment *now, PstBand band, gint64 open_s, gint64 at_s);
+
+#define BAND_BIT(band) (1u << (band))

@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "unit_table.h"
+
+#define LOOKS 64 /* for a unit to evict */
+
+struct UnitTable {
+    guint64 key[2];
+    guint32 max_units;
+    guint32 evict_hand; /* last place looked at */
+    guint32 walk_hand;
+    Pool units;
+    Pool blocks;
+    guint32 *index; /* id, 0 = empty; open addressing, at most 3/4 full */
+    guint32 mask;
+};
+
+G_STATIC_ASSERT(sizeof(Unit) == 72);
+
+UnitTable *unit_table_new(const guint64 key[2], guint32 max_units)
+{
+    UnitTable *table = g_new0(UnitTable, 1);
+    memcpy(table->key, key, sizeof table->key);
+    table->max_units = max_units;
+    pool_init(&table->units, sizeof(Unit));
+    pool_init(&table->blocks, sizeof(Block));
+    table->mask = 1023;
+    table->index = g_new0(guint32, (gsize)table->mask + 1);
+    return table;
+}
+
+void unit_table_free(UnitTable *table)
+{
+    if (table == NULL)
+        return;
+    pool_clear(&table->units);
+    pool_clear(&table->blocks);
+    g_free(table->index);
+    g_free(table);
+}
+
+guint64 unit_table_hash(const UnitTable *table, const PstUnit *unit)
+{
+    return pst_addr_hash_keyed(&unit->addr, table->key) ^
+           unit->len * G_GUINT64_CONSTANT(0x9e3779b97f4a7c15);
+}
+
+Unit *unit_table_at(const UnitTable *table, guint32 id)
+{
+    return pool_at(&table->units, id);
+}
+
+Block *unit_table_block(const UnitTable *table, const Unit *unit, PstPortPair pair)
+{
+    return unit->block[pair] != 0 ? pool_at(&table->blocks, unit->block[pair]) : NULL;
+}
+
+Block *unit_table_add_block(UnitTable *table, Unit *unit, PstPortPair pair)
+{
+    g_assert(unit->block[pair] == 0);
+    unit->block[pair] = pool_take(&table->blocks);
+    return pool_at(&table->blocks, unit->block[pair]);
+}
+
+guint32 unit_table_find(const UnitTable *table, const PstUnit *unit, guint64 hash)
+{
+    for (guint32 at = (guint32)hash & table->mask; table->index[at] != 0;
+         at = (at + 1) & table->mask)
+        if (pst_prefix_equal(&unit_table_at(table, table->index[at])->unit, unit))
+            return table->index[at];
+    return 0;
+}
+
+static void index_id(UnitTable *table, guint32 id, guint64 hash)
+{
+    guint32 at = (guint32)hash & table->mask;
+    while (table->index[at] != 0)
+        at = (at + 1) & table->mask;
+    table->index[at] = id;
+}
+
+static void grow(UnitTable *table)
+{
+    g_autofree guint32 *old = table->index;
+    guint32 size = table->mask + 1;
+    table->mask = 2 * size - 1;
+    table->index = g_new0(guint32, (gsize)table->mask + 1);
+    for (guint32 i = 0; i < size; i++)
+        if (old[i] != 0)
+            index_id(table, old[i], unit_table_hash(table, &unit_table_at(table, old[i])->unit));
+}
+
+gboolean unit_table_full(const UnitTable *table)
+{
+    return table->units.count >= table->max_units;
+}
+
+guint32 unit_table_add(UnitTable *table, const PstUnit *unit, guint64 hash)
+{
+    g_assert(!unit_table_full(table));
+    if (table->units.count >= table->mask / 4 * 3)
+        grow(table);
+    guint32 id = pool_take(&table->units);
+    unit_table_at(table, id)->unit = *unit;
+    index_id(table, id, hash);
+    return id;
+}
+
+/* Takes the place @at out of the index and closes the gap (Knuth, TAOCP 3, 6.4, algorithm R). */
+static void unindex(UnitTable *table, guint32 at)
+{
+    guint32 gap = at;
+    for (;;) {
+        table->index[gap] = 0;
+        for (;;) {
+            at = (at + 1) & table->mask;
+            if (table->index[at] == 0)
+                return;
+            const Unit *unit = unit_table_at(table, table->index[at]);
+            guint32 home = (guint32)unit_table_hash(table, &unit->unit) & table->mask;
+            if (((at - home) & table->mask) >= ((at - gap) & table->mask))
+                break; /* it may stand in the gap */
+        }
+        table->index[gap] = table->index[at];
+        gap = at;
+    }
+}
+
+void unit_table_drop(UnitTable *table, guint32 id)
+{
+    Unit *unit = unit_table_at(table, id);
+    guint32 at = (guint32)unit_table_hash(table, &unit->unit) & table->mask;
+    while (table->index[at] != id)
+        at = (at + 1) & table->mask;
+    for (guint pair = 0; pair < PST_PAIR_COUNT; pair++)
+        if (unit->block[pair] != 0)
+            pool_put(&table->blocks, unit->block[pair]);
+    unindex(table, at);
+    pool_put(&table->units, id);
+}
+
+guint32 unit_table_idlest(UnitTable *table)
+{
+    guint32 best = 0, any = 0;
+    for (guint32 looks = 0; looks < table->units.used; looks++) {
+        if (looks >= LOOKS && best != 0)
+            break;
+        table->evict_hand = table->evict_hand % table->units.used + 1;
+        const Unit *unit = unit_table_at(table, table->evict_hand);
+        if (unit->unit.addr.family == PST_AF_NONE)
+            continue;
+        guint32 *slot = unit->episode == 0 ? &best : &any;
+        if (*slot == 0 || unit->last_s < unit_table_at(table, *slot)->last_s)
+            *slot = table->evict_hand;
+    }
+    return best != 0 ? best : any;
+}
+
+void unit_table_walk(UnitTable *table, guint32 n, UnitVisit visit, gpointer user)
+{
+    for (guint32 i = 0; i < n && i < table->units.used; i++) {
+        table->walk_hand = table->walk_hand % table->units.used + 1;
+        if (unit_table_at(table, table->walk_hand)->unit.addr.family != PST_AF_NONE)
+            visit(user, table->walk_hand);
+    }
+}
+
+guint32 unit_table_count(const UnitTable *table)
+{
+    return table->units.count;
+}
+
+guint32 unit_table_places(const UnitTable *table)
+{
+    return table->units.used;
+}
+
+gsize unit_table_bytes(const UnitTable *table)
+{
+    return pool_bytes(&table->units) + pool_bytes(&table->blocks) +
+           ((gsize)table->mask + 1) * sizeof table->index[0];
+}
+
+void unit_table_write(const UnitTable *table, Image *image)
+{
+    const guint32 hands[] = {table->evict_hand, table->walk_hand};
+    image_put(image, hands, sizeof hands);
+    pool_write(&table->units, image);
+    pool_write(&table->blocks, image);
+}
+
+/* The index is made again: only finding depends on it, and that not on its order. */
+gboolean unit_table_read(UnitTable *table, PstCursor *from)
+{
+    guint32 hands[2];
+    if (!image_get(from, hands, sizeof hands) || !pool_read(&table->units, from) ||
+        !pool_read(&table->blocks, from))
+        return FALSE;
+    table->evict_hand = hands[0];
+    table->walk_hand = hands[1];
+    while (table->units.count >= table->mask / 4 * 3)
+        grow(table);
+    for (guint32 id = 1; id <= table->units.used; id++) {
+        const Unit *unit = unit_table_at(table, id);
+        if (unit->unit.addr.family == PST_AF_NONE)
+            continue;
+        for (guint pair = 0; pair < PST_PAIR_COUNT; pair++)
+            if (unit->block[pair] > table->blocks.used)
+                return FALSE;
+        index_id(table, id, unit_table_hash(table, &unit->unit));
+    }
+    return TRUE;
+}

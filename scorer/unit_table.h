@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* The units that an engine holds: 72 bytes each, and a block of cells (channel.h) per port pair at
+ * its first sighting. Bounded: where a new unit finds no room, an idle one without an episode goes.
+ * Ids stay as long as the unit does. Owner thread: one. */
+#include "channel.h"
+#include "pool.h"
+
+#define UNIT_EXPORTERS 4 /* that q is made of; a fifth takes the longest silent one's place */
+
+typedef struct {
+    guint16 place; /* of the watermark's table */
+    guint16 rate_code;
+    guint32 last_s; /* event time of its last record of this unit; 0: empty */
+} UnitExporter;
+
+/* Made zeroed. unit.addr.family ≠ 0 while in use. */
+typedef struct {
+    guint32 block[PST_PAIR_COUNT]; /* ids; 0: none yet */
+    guint32 episode;               /* id; 0: none */
+    guint32 credit;                /* so many more sightings cannot reach the next band */
+    guint32 last_s;                /* event time of its newest sighting of any kind */
+    PstUnit unit;
+    guint8 exempt;
+    guint8 known; /* has history: nothing sets it until envelopes are learned */
+    UnitExporter exporter[UNIT_EXPORTERS];
+} Unit;
+
+typedef struct UnitTable UnitTable;
+
+UnitTable *unit_table_new(const guint64 key[2], guint32 max_units);
+void unit_table_free(UnitTable *table);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(UnitTable, unit_table_free)
+
+/* A keyed hash, good in all bits; also half of the novelty filter's keys. */
+guint64 unit_table_hash(const UnitTable *table, const PstUnit *unit);
+
+/* Its id, or 0. @hash of unit_table_hash. */
+guint32 unit_table_find(const UnitTable *table, const PstUnit *unit, guint64 hash);
+gboolean unit_table_full(const UnitTable *table);
+/* A new unit; it must not be held yet and the table not be full. Returns its id. */
+guint32 unit_table_add(UnitTable *table, const PstUnit *unit, guint64 hash);
+/* Forgets it, its blocks included. Its episode is the caller's affair. */
+void unit_table_drop(UnitTable *table, guint32 id);
+/* The unit to go when the table is full: the longest silent of 64 or more looked at in turn, none
+ * that has an episode unless all have. */
+guint32 unit_table_idlest(UnitTable *table);
+/* Walks a part of the table, going on where it stopped: calls @visit for up to @n places. */
+typedef void (*UnitVisit)(gpointer user, guint32 id);
+void unit_table_walk(UnitTable *table, guint32 n, UnitVisit visit, gpointer user);
+
+Unit *unit_table_at(const UnitTable *table, guint32 id);
+/* The unit's block, or NULL. */
+Block *unit_table_block(const UnitTable *table, const Unit *unit, PstPortPair pair);
+/* Makes the unit's block, which it has not yet. The caller fills it by block_init. */
+Block *unit_table_add_block(UnitTable *table, Unit *unit, PstPortPair pair);
+
+guint32 unit_table_count(const UnitTable *table);
+guint32 unit_table_places(const UnitTable *table); /* ids go from 1 to this */
+gsize unit_table_bytes(const UnitTable *table);
+
+void unit_table_write(const UnitTable *table, Image *image);
+gboolean unit_table_read(UnitTable *table, PstCursor *from) G_GNUC_WARN_UNUSED_RESULT;
