@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "session.h"
+
+#define TCP 6
+
+enum { FIN = 1, SYN = 2, RST = 4, PSH = 8, ACK = 16 };
+
+static gboolean has(const PstFlow *flow, guint32 bits)
+{
+    return (flow->has & bits) == bits;
+}
+
+static gboolean is_tcp(const PstFlow *flow)
+{
+    return !has(flow, PST_HAS_PROTO) || flow->proto == TCP;
+}
+
+/* Our side sent: nothing came back, as far as its own flags tell. */
+static gboolean opening_failed(const PstFlow *flow)
+{
+    if (has(flow, PST_HAS_REVERSE) && flow->reverse_packets > 0)
+        return (flow->reverse_tcp_flags & RST) && !(flow->tcp_flags & PSH);
+    return (flow->tcp_flags & SYN) && !(flow->tcp_flags & ACK);
+}
+
+/* The server's side answered with a reset and nothing else. */
+static gboolean answer_refuses(const PstFlow *flow)
+{
+    return (flow->tcp_flags & RST) && !(flow->tcp_flags & (SYN | PSH | FIN));
+}
+
+static EngineFate client_sent(const PstFlow *flow, Session *out)
+{
+    *out = (Session){.client = flow->src_addr,
+                     .server = flow->dst_addr,
+                     .client_port = flow->src_port,
+                     .port = flow->dst_port};
+    if (has(flow, PST_HAS_TCP_FLAGS) && flow->sampling_rate <= 1)
+        out->failed = opening_failed(flow);
+    return ENGINE_NEW;
+}
+
+static EngineFate server_sent(const PstFlow *flow, Session *out)
+{
+    /* A SYN without ACK is an opening, not an answer: somebody scans us from a mail port. */
+    if (has(flow, PST_HAS_TCP_FLAGS) && (flow->tcp_flags & (SYN | ACK)) == SYN)
+        return ENGINE_NOT_MAIL;
+    *out = (Session){.client = flow->dst_addr,
+                     .server = flow->src_addr,
+                     .client_port = flow->dst_port,
+                     .port = flow->src_port};
+    if (has(flow, PST_HAS_TCP_FLAGS) && flow->sampling_rate <= 1)
+        out->failed = answer_refuses(flow);
+    return ENGINE_NEW;
+}
+
+EngineFate session_of(const PstFlow *flow, Session *out)
+{
+    EngineFate fate = ENGINE_NOT_CLIENT;
+    switch ((PstDirection)flow->direction) {
+    case PST_DIR_OUT:
+    case PST_DIR_INSIDE:
+        fate = client_sent(flow, out);
+        break;
+    case PST_DIR_OUT_REPLY:
+    case PST_DIR_INSIDE_REPLY:
+        fate = server_sent(flow, out);
+        break;
+    case PST_DIR_UNKNOWN:
+    case PST_DIR_IN:
+    case PST_DIR_IN_REPLY:
+    case PST_DIR_TRANSIT:
+    default: /* a number of a newer writer */
+        break;
+    }
+    if (fate != ENGINE_NEW)
+        return fate;
+    if (!is_tcp(flow) || !pst_is_mail_port(out->port) || !pst_addr_present(&out->client) ||
+        !pst_addr_present(&out->server))
+        return ENGINE_NOT_MAIL;
+    out->pair = pst_port_pair(out->port);
+    return ENGINE_NEW;
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* Which record tells of a mail session that one of our addresses opened, and what it says.
+ * Either direction will do: an answer from a mail port is a sighting of the same session.
+ * Pure functions. */
+#include "engine.h"
+
+typedef struct {
+    PstAddr client; /* ours */
+    PstAddr server;
+    guint16 client_port;
+    guint16 port; /* mail port */
+    PstPortPair pair;
+    gboolean failed; /* looks like an opening that was not answered, or refused. Judged only where
+                        every packet is counted (1:1) */
+} Session;
+
+/* ENGINE_NEW: it is one, @out is filled. Otherwise ENGINE_NOT_CLIENT or ENGINE_NOT_MAIL. */
+EngineFate session_of(const PstFlow *flow, Session *out);
