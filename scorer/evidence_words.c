@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "evidence_words.h"
+
+#include <math.h>
+
+static const char *const scale_text[SCALES] = {"10 s", "60 s", "5 min", "30 min", "3 h"};
+
+static void say(PstVerdict *verdict, const char *name, double points, const char *format, ...)
+    G_GNUC_PRINTF(4, 5);
+
+static void say(PstVerdict *verdict, const char *name, double points, const char *format, ...)
+{
+    g_assert(verdict->n_reasons < PST_VERDICT_REASONS_MAX);
+    va_list args;
+    va_start(args, format);
+    verdict->reasons[verdict->n_reasons++] =
+        (PstReason){.name = name, .points = points, .text = g_strdup_vprintf(format, args)};
+    va_end(args);
+}
+
+/* Two significant digits below 10, whole numbers above. Locale does not reach it. */
+static const char *number(double x, char out[32])
+{
+    g_ascii_formatd(out, 32, x < 10 ? "%.2g" : "%.0f", x);
+    return out;
+}
+
+static gboolean is_sampled(const PstVerdict *verdict)
+{
+    return verdict->sampling > 1;
+}
+
+static void burst(PstVerdict *verdict, const WordsFacts *facts)
+{
+    const Peak *peak = facts->peak;
+    char usual[32];
+    say(verdict, "burst", floor(verdict->evidence),
+        "%u new %s%s on %s within %s; %s, its allowance is %s", peak->count,
+        peak->channel == CHANNEL_SESSIONS ? "sessions" : "destinations",
+        is_sampled(verdict) ? " in samples" : "",
+        peak->pair == PST_PAIR_SMTP ? "port 25" : "the submission ports", scale_text[peak->scale],
+        verdict->cold ? "cold address" : "address with history", number(peak->usual, usual));
+}
+
+static void gate(PstVerdict *verdict, const WordsFacts *facts)
+{
+    double held = verdict->score - floor(verdict->evidence);
+    if (held < 0)
+        say(verdict, "gate", held,
+            "at least %.0f sessions are certain so far; it counts as a burst from %.0f on",
+            floor(verdict->sessions_low), facts->gate);
+}
+
+static void magnitude(PstVerdict *verdict)
+{
+    const char *when = verdict->ended ? "in the whole episode" : "in this and the last 3 hours";
+    if (is_sampled(verdict))
+        say(verdict, "magnitude", 0,
+            "%.0f sessions to %.0f new destinations seen in samples %s: about %.0f sessions, at "
+            "least %.0f",
+            verdict->sessions_seen, verdict->destinations_seen, when,
+            verdict->sessions_seen * verdict->sampling, floor(verdict->sessions_low));
+    else
+        say(verdict, "magnitude", 0, "%.0f sessions to %.0f new destinations %s",
+            verdict->sessions_seen, verdict->destinations_seen, when);
+}
+
+static void ports(PstVerdict *verdict)
+{
+    g_autoptr(GString) list = g_string_new(NULL);
+    for (guint i = 0; i < G_N_ELEMENTS(verdict->ports) && verdict->ports[i] != 0; i++)
+        g_string_append_printf(list, "%s%u", i > 0 ? ", " : "", verdict->ports[i]);
+    say(verdict, "ports", 0, "destination port%s %s", strchr(list->str, ',') ? "s" : "", list->str);
+}
+
+static void exporters(PstVerdict *verdict, const Episode *episode)
+{
+    g_autoptr(GString) list = g_string_new(NULL);
+    for (guint i = 0; i < PST_VERDICT_EXPORTERS; i++) {
+        const EpisodeExporter *e = &episode->exporter[i];
+        char text[PST_ADDR_TEXT_MAX];
+        if (pst_addr_present(&e->addr))
+            g_string_append_printf(list, "%s%s (1:%" G_GUINT64_FORMAT ")", i > 0 ? ", " : "",
+                                   pst_addr_format(&e->addr, text), e->rate);
+    }
+    say(verdict, "exporters", 0, "seen by %s", list->str);
+}
+
+void evidence_words(PstVerdict *verdict, const WordsFacts *facts)
+{
+    const Episode *episode = facts->episode;
+    burst(verdict, facts);
+    gate(verdict, facts);
+    magnitude(verdict);
+    if (episode->countable > 0)
+        say(verdict, "failed-openings", 0,
+            "%" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT
+            " sessions were not answered or were refused",
+            episode->failed, episode->countable);
+    ports(verdict);
+    exporters(verdict, episode);
+    if (facts->ceiling > 0)
+        say(verdict, "exemption", 0, "exempted up to %.0f sessions an hour", facts->ceiling);
+    if (episode->late > 0)
+        say(verdict, "late-records", 0,
+            "%" G_GUINT64_FORMAT " further sightings came too late to be counted", episode->late);
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* Evidence in words: the reasons of a verdict, each with its share of the score and a sentence that
+ * a customer understands. The vocabulary of names is fixed; they stand in SQL and in the API:
+ *
+ *   burst             the winning cell and the envelope it exceeded; the evidence's points
+ *   gate              evidence held back until enough sessions are certain; points below zero
+ *   magnitude         sessions and destinations, with the lower bound where traffic is sampled
+ *   failed-openings   share of openings that were not answered or refused; 1:1 only
+ *   ports             which mail ports
+ *   exporters         who saw it, and how densely
+ *   exemption         a ceiling that was in force, and was exceeded
+ *   late-records      what came too late to be scored
+ */
+#include "episode.h"
+
+typedef struct {
+    const Episode *episode;
+    const Peak *peak; /* winning cell */
+    double gate;      /* G */
+    double ceiling;   /* exemption in force; 0: none */
+} WordsFacts;
+
+/* Appends the reasons to @verdict, whose other fields are filled. */
+void evidence_words(PstVerdict *verdict, const WordsFacts *facts);
