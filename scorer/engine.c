@@ -1,0 +1,758 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine.h"
+
+#include "activity.h"
+#include "clock.h"
+#include "detector.h"
+#include "engine_parts.h"
+#include "evidence_words.h"
+
+#define FIRST_S  86400 /* event times of the first day of 1970 are no times */
+#define MINUTE_S 60
+#define CATCH_UP 64 /* minutes looked at after a jump of event time; above quiet_s' 30 */
+#define HOUR_S   3600
+#define DAY_MIN  1440
+#define LOOKS    64 /* for an episode to end early */
+
+void engine_conf_init(EngineConf *conf)
+{
+    *conf = (EngineConf){
+        .key = {G_GUINT64_CONSTANT(0x706f737465726e31), G_GUINT64_CONSTANT(0x6e6f76656c747931)},
+        .novelty_bytes = 32 << 20,
+        .max_units = 1000000,
+        .max_episodes = 20000,
+        .idle_s = 2 * 86400,
+        .watermark_s = 120,
+        .straggler_s = 120,
+        .clock_ahead_s = 300,
+        .quiet_s = 1800,
+        .session_packets = {14, 23},
+        .floor_sessions = {8, 20, 50, 150, 450},
+        .floor_destinations = {6, 15, 35, 90, 250},
+        .gate_cold = 50,
+        .gate_known = 100,
+        .band_at = {300, 600, 900},
+        .v6_unit_len = PST_UNIT_LEN_V6_DEFAULT,
+    };
+}
+
+static gboolean conf_is_sane(const EngineConf *conf)
+{
+    for (guint scale = 0; scale < SCALES; scale++)
+        if (!(conf->floor_sessions[scale] > 0 && conf->floor_destinations[scale] > 0))
+            return FALSE;
+    return conf->novelty_bytes >= 1 << 20 && conf->novelty_bytes <= G_GUINT64_CONSTANT(16) << 30 &&
+           conf->max_units >= 1000 && conf->max_units <= 50000000 && conf->max_episodes >= 16 &&
+           conf->max_episodes <= 1000000 && conf->idle_s >= 21600 &&
+           conf->session_packets[PST_PAIR_SMTP] >= 1 &&
+           conf->session_packets[PST_PAIR_SUBMISSION] >= 1 && conf->gate_cold > 0 &&
+           conf->gate_known > 0 && conf->band_at[PST_BAND_WATCH] > 0 &&
+           conf->band_at[PST_BAND_FLAG] >= conf->band_at[PST_BAND_WATCH] &&
+           conf->band_at[PST_BAND_BLOCK] >= conf->band_at[PST_BAND_FLAG] &&
+           conf->band_at[PST_BAND_BLOCK] <= 1000 && conf->v6_unit_len >= PST_UNIT_LEN_V6_MIN &&
+           conf->v6_unit_len <= PST_UNIT_LEN_V6_DEFAULT;
+}
+
+static void clear_verdict(gpointer verdict)
+{
+    pst_verdict_clear(verdict);
+}
+
+static GArray *verdict_queue(void)
+{
+    GArray *queue = g_array_new(FALSE, TRUE, sizeof(PstVerdict));
+    g_array_set_clear_func(queue, clear_verdict);
+    return queue;
+}
+
+Engine *engine_new(const EngineConf *conf, guint32 partition)
+{
+    g_assert(conf_is_sane(conf));
+    Engine *engine = g_new0(Engine, 1);
+    engine->conf = *conf;
+    engine->partition = partition;
+    recursion_init(&engine->recursion);
+    engine->thinning = thinning_new(conf);
+    engine->watermark = watermark_new(conf);
+    engine->novelty = novelty_new(conf->novelty_bytes);
+    engine->units = unit_table_new(conf->key, conf->max_units);
+    engine->rules = rules_new((guint8)conf->v6_unit_len);
+    pool_init(&engine->episodes, sizeof(Episode));
+    engine->activity = activity_new();
+    engine->verdicts = verdict_queue();
+    return engine;
+}
+
+void engine_free(Engine *engine)
+{
+    if (engine == NULL)
+        return;
+    g_clear_pointer(&engine->thinning, thinning_free);
+    g_clear_pointer(&engine->watermark, watermark_free);
+    g_clear_pointer(&engine->novelty, novelty_free);
+    g_clear_pointer(&engine->units, unit_table_free);
+    g_clear_pointer(&engine->rules, rules_free);
+    pool_clear(&engine->episodes);
+    g_clear_pointer(&engine->activity, activity_free);
+    g_clear_pointer(&engine->verdicts, g_array_unref);
+    g_free(engine);
+}
+
+const char *engine_fate_name(EngineFate fate)
+{
+    static const char *const names[ENGINE_FATES] = {
+        [ENGINE_NEW] = "new",           [ENGINE_KNOWN] = "known",
+        [ENGINE_LATE] = "late",         [ENGINE_NOT_CLIENT] = "not-client",
+        [ENGINE_NOT_MAIL] = "not-mail", [ENGINE_CLOCK_AHEAD] = "clock-ahead",
+        [ENGINE_NO_TIME] = "no-time",
+    };
+    g_assert(fate < ENGINE_FATES);
+    return names[fate];
+}
+
+/* --- one unit ---------------------------------------------------------------------------- */
+
+/* A unit with everything that judging it takes. */
+typedef struct {
+    Unit *unit;
+    guint32 id;
+    UnitRules rules;
+    Law law;
+    Block *block[PST_PAIR_COUNT];
+} Judged;
+
+static void judge(Engine *engine, guint32 id, Judged *out)
+{
+    Unit *unit = unit_table_at(engine->units, id);
+    out->unit = unit;
+    out->id = id;
+    out->rules = (UnitRules){
+        .known = unit->known,
+        .ceiling = unit->exempt ? rules_ceiling(engine->rules, &unit->unit) : 0,
+    };
+    out->law = (Law){&engine->recursion, engine->thinning, &out->rules};
+    for (guint pair = 0; pair < PST_PAIR_COUNT; pair++)
+        out->block[pair] = unit_table_block(engine->units, unit, (PstPortPair)pair);
+}
+
+static gint64 newest_of(const Judged *j)
+{
+    gint64 newest = 0;
+    for (guint pair = 0; pair < PST_PAIR_COUNT; pair++)
+        if (j->block[pair] != NULL)
+            newest = MAX(newest, (gint64)j->block[pair]->newest_s);
+    return newest;
+}
+
+static void assess(const Engine *engine, const Judged *j, gint64 open_s, gint64 at_s,
+                   Assessment *out)
+{
+    detector_assess(&engine->conf, &j->law, (const Block *const *)j->block, open_s, at_s, out);
+}
+
+/* Cells back to the idle state, windows empty. */
+static void restart_cells(Judged *j)
+{
+    for (guint pair = 0; pair < PST_PAIR_COUNT; pair++)
+        if (j->block[pair] != NULL)
+            block_init(j->block[pair], &j->law, j->block[pair]->newest_s,
+                       (double)j->block[pair]->r);
+    j->unit->credit = 0;
+}
+
+/* --- episodes ---------------------------------------------------------------------------- */
+
+static Episode *episode_at(const Engine *engine, guint32 id)
+{
+    return pool_at(&engine->episodes, id);
+}
+
+/* The row of a band as it stood when it was crossed; the rest is the caller's. */
+static PstVerdict *queue_verdict(Engine *engine, const Judged *j, const Episode *episode,
+                                 PstBand band)
+{
+    const EpisodeCrossing *crossing = &episode->crossing[band];
+    g_array_set_size(engine->verdicts, engine->verdicts->len + 1);
+    PstVerdict *v = &g_array_index(engine->verdicts, PstVerdict, engine->verdicts->len - 1);
+    v->unit = j->unit->unit;
+    v->partition = engine->partition;
+    v->position = crossing->position;
+    v->episode_ns = episode->first_ns;
+    v->band = band;
+    v->time_ns = crossing->time_ns;
+    v->received_ns = crossing->received_ns;
+    v->usual = crossing->peak.usual;
+    v->window_s = scale_tau_s[crossing->peak.scale];
+    v->channel = crossing->peak.channel == CHANNEL_SESSIONS ? 'S' : 'D';
+    v->pair = (PstPortPair)crossing->peak.pair;
+    v->failed = (guint32)MIN(episode->failed, G_MAXUINT32);
+    v->sampling = crossing->sampling;
+    v->cold = !j->rules.known;
+    v->first_ns = episode->first_ns;
+    v->last_ns = episode->last_ns;
+    episode_show(episode, v);
+    return v;
+}
+
+static void put_words(const Engine *engine, const Judged *j, const Episode *episode,
+                      PstVerdict *verdict)
+{
+    const WordsFacts facts = {
+        .episode = episode,
+        .peak = &episode->crossing[verdict->band].peak,
+        .gate = j->rules.known ? engine->conf.gate_known : engine->conf.gate_cold,
+        .ceiling = j->rules.ceiling,
+    };
+    evidence_words(verdict, &facts);
+}
+
+static void queue_ended(Engine *engine, const Judged *j, const Episode *episode, PstBand band)
+{
+    PstVerdict *v = queue_verdict(engine, j, episode, band);
+    v->ended = TRUE;
+    v->evidence = episode->highest_evidence;
+    v->score = episode->highest_score;
+    v->sessions_seen = (double)episode->sessions;
+    v->destinations_seen = (double)episode->destinations;
+    v->sampling = episode->sessions > 0 ? episode->real / (double)episode->sessions : 1;
+    v->sessions_low = detector_lower_bound(v->sessions_seen, 1 / v->sampling) * v->sampling;
+    put_words(engine, j, episode, v);
+}
+
+/* Ends the unit's episode, if it has one. One that never opened goes in silence. */
+static void end_episode(Engine *engine, Judged *j)
+{
+    guint32 id = j->unit->episode;
+    if (id == 0)
+        return;
+    const Episode *episode = episode_at(engine, id);
+    for (guint band = 0; band < PST_BAND_COUNT; band++)
+        if (episode->bands & BAND_BIT(band))
+            queue_ended(engine, j, episode, (PstBand)band);
+    if (episode->open) {
+        engine->s.episodes_ended++;
+        engine->s.open--;
+        restart_cells(j);
+    }
+    pool_put(&engine->episodes, id);
+    j->unit->episode = 0;
+    j->unit->credit = 0;
+}
+
+/* The episode to end early: the longest silent of some, not an open one if there is another. */
+static guint32 least_episode(Engine *engine)
+{
+    guint32 best = 0, open = 0;
+    for (guint32 looks = 0; looks < engine->episodes.used; looks++) {
+        if (looks >= LOOKS && (best != 0 || open != 0))
+            break;
+        engine->s.episode_hand = engine->s.episode_hand % engine->episodes.used + 1;
+        const Episode *episode = episode_at(engine, engine->s.episode_hand);
+        if (!episode->in_use)
+            continue;
+        guint32 *slot = episode->open ? &open : &best;
+        if (*slot == 0 || episode->last_ns < episode_at(engine, *slot)->last_ns)
+            *slot = engine->s.episode_hand;
+    }
+    return best != 0 ? best : open;
+}
+
+static Episode *begin_episode(Engine *engine, Judged *j, const Assessment *now, gint64 event_ns)
+{
+    if (engine->episodes.count >= engine->conf.max_episodes) {
+        Judged other;
+        judge(engine, episode_at(engine, least_episode(engine))->unit, &other);
+        end_episode(engine, &other);
+        engine->s.episodes_evicted++;
+    }
+    j->unit->episode = pool_take(&engine->episodes);
+    Episode *episode = episode_at(engine, j->unit->episode);
+    episode->unit = j->id;
+    episode->in_use = 1;
+    episode->first_ns = episode->last_ns = event_ns;
+    /* What the windows hold is the beginning of it; the sighting at hand is among it. */
+    episode->sessions = (guint64)now->seen;
+    episode->destinations = (guint64)now->destinations;
+    episode->real = now->seen * now->sampling;
+    return episode;
+}
+
+/* --- one sighting ------------------------------------------------------------------------ */
+
+typedef struct {
+    const PstFlow *flow;
+    Session session;
+    gint64 event_ns;
+    gint64 at_s;
+    gint64 position;
+    PstUnit unit;
+    guint64 unit_hash;
+    guint16 place; /* of its exporter */
+    double inverse_q;
+    gboolean new_session, new_s, new_d;
+} Sighting;
+
+static void add_to_episode(Engine *engine, const Judged *j, const Sighting *s)
+{
+    Episode *episode = episode_at(engine, j->unit->episode);
+    const Exporter *exporter = watermark_at(engine->watermark, s->place);
+    episode->first_ns = episode->open ? episode->first_ns : MIN(episode->first_ns, s->event_ns);
+    episode->last_ns = MAX(episode->last_ns, s->event_ns);
+    episode->ports |= (guint8)activity_port_bit(s->session.port);
+    episode_exporter(episode, &exporter->addr, exporter->rate);
+    if (!s->new_session)
+        return;
+    if (s->flow->sampling_rate <= 1 && (s->flow->has & PST_HAS_TCP_FLAGS)) {
+        episode->countable++;
+        episode->failed += s->session.failed ? 1 : 0;
+    }
+    episode_sample(episode, engine->conf.key, s->flow, &s->session, s->event_ns);
+}
+
+static void count_totals(Engine *engine, const Judged *j, const Sighting *s)
+{
+    Episode *episode = episode_at(engine, j->unit->episode);
+    episode->sessions += s->new_session ? 1 : 0;
+    episode->real += s->new_session ? s->inverse_q : 0;
+    episode->destinations += s->new_d ? 1 : 0;
+}
+
+static void cross(Engine *engine, const Judged *j, Episode *episode, const Assessment *now,
+                  const Sighting *s, PstBand band)
+{
+    guint64 *const crossings[] = {&engine->s.watches, &engine->s.flags, &engine->s.blocks};
+    (*crossings[band])++;
+    if (!episode->open) {
+        episode->open = 1;
+        engine->s.open++;
+    }
+    episode->bands |= (guint8)BAND_BIT(band);
+    episode->quiet_s = 0;
+    EpisodeCrossing *crossing = &episode->crossing[band];
+    crossing->time_ns = s->event_ns;
+    crossing->received_ns = s->flow->received_ns;
+    crossing->position = s->position;
+    crossing->peak = now->peak;
+    crossing->sampling = now->sampling;
+    PstVerdict *v = queue_verdict(engine, j, episode, band);
+    v->evidence = now->evidence;
+    v->score = now->score;
+    v->sessions_seen = now->seen;
+    v->sessions_low = now->low;
+    v->destinations_seen = now->destinations;
+    put_words(engine, j, episode, v);
+}
+
+/* Judges the unit after a sighting, and says how many more need no judging. */
+static void look(Engine *engine, Judged *j, const Sighting *s)
+{
+    Assessment now;
+    gint64 at_s = newest_of(j), open_s = at_s - engine->conf.watermark_s;
+    assess(engine, j, open_s, at_s, &now);
+    if (j->unit->episode == 0 && now.evidence > 0) {
+        begin_episode(engine, j, &now, s->event_ns);
+        add_to_episode(engine, j, s);
+    }
+    PstBand next = PST_BAND_COUNT;
+    if (j->unit->episode != 0) {
+        Episode *episode = episode_at(engine, j->unit->episode);
+        episode->highest_evidence = MAX(episode->highest_evidence, now.evidence);
+        episode->highest_score = MAX(episode->highest_score, now.score);
+        for (guint band = 0; band < PST_BAND_COUNT; band++)
+            if ((now.bands & BAND_BIT(band)) && !(episode->bands & BAND_BIT(band)))
+                cross(engine, j, episode, &now, s, (PstBand)band);
+        next = PST_BAND_WATCH;
+        while (next < PST_BAND_COUNT && (episode->bands & BAND_BIT(next)))
+            next++;
+        if (next == PST_BAND_COUNT) {
+            j->unit->credit = G_MAXUINT32; /* nothing left to cross */
+            return;
+        }
+    }
+    j->unit->credit = detector_credit(&engine->conf, &j->law, (const Block *const *)j->block, &now,
+                                      next, open_s, at_s);
+}
+
+static void score(Engine *engine, Judged *j, const Sighting *s)
+{
+    Block *block = j->block[s->session.pair];
+    block_advance(block, &j->law, s->at_s);
+    if (block_thin(block, s->inverse_q))
+        j->unit->credit = 0;
+    if (s->new_s)
+        block_count(block, CHANNEL_SESSIONS, s->at_s);
+    if (s->new_d)
+        block_count(block, CHANNEL_DESTINATIONS, s->at_s);
+    if (s->new_session)
+        block_count_session(block, s->at_s);
+    if (j->unit->episode != 0) {
+        count_totals(engine, j, s);
+        add_to_episode(engine, j, s);
+    }
+    if (j->unit->credit > 0)
+        j->unit->credit--;
+    else
+        look(engine, j, s);
+}
+
+/* Notes that the exporter saw the unit; returns 1/q over all that did in the last hour:
+ * q = 1 − ∏(1 − q_e). */
+static double see_exporter(Engine *engine, Unit *unit, const Sighting *s)
+{
+    const Exporter *exporter = watermark_at(engine->watermark, s->place);
+    UnitExporter *own = NULL, *oldest = &unit->exporter[0];
+    for (guint i = 0; i < UNIT_EXPORTERS; i++) {
+        UnitExporter *e = &unit->exporter[i];
+        if (e->last_s != 0 && e->place == s->place && e->last_s >= exporter->born_s)
+            own = e;
+        if (e->last_s < oldest->last_s)
+            oldest = e;
+    }
+    if (own == NULL) {
+        own = oldest;
+        *own = (UnitExporter){.place = s->place};
+    }
+    own->rate_code = exporter->rate_code;
+    own->last_s = MAX(own->last_s, (guint32)s->at_s);
+    double missed = 1;
+    for (guint i = 0; i < UNIT_EXPORTERS; i++) {
+        const UnitExporter *e = &unit->exporter[i];
+        if (e->last_s != 0 && (gint64)e->last_s + HOUR_S >= s->at_s)
+            missed *= 1 - thinning_pair_q(engine->thinning, e->rate_code, s->session.pair);
+    }
+    return 1 / (1 - missed);
+}
+
+static guint64 mix(guint64 x)
+{
+    /* The finaliser of splitmix64. */
+    x = (x ^ (x >> 30)) * G_GUINT64_CONSTANT(0xbf58476d1ce4e5b9);
+    x = (x ^ (x >> 27)) * G_GUINT64_CONSTANT(0x94d049bb133111eb);
+    return x ^ (x >> 31);
+}
+
+/* Asks the three questions: this destination, this session up to the cap, this session. */
+static void ask_novelty(Engine *engine, Sighting *s, guint cap)
+{
+    guint64 server = pst_addr_hash_keyed(&s->session.server, engine->conf.key);
+    guint64 base = mix(s->unit_hash + (server << 31 | server >> 33) +
+                       ((guint64)s->session.pair + 1) * G_GUINT64_CONSTANT(0x9e3779b97f4a7c15));
+    guint64 key_s = mix(base + 1 + s->session.client_port % cap);
+    guint64 key_g = mix(base + 0x10000 + s->session.client_port);
+    novelty_prefetch(engine->novelty, base);
+    novelty_prefetch(engine->novelty, key_s);
+    novelty_prefetch(engine->novelty, key_g);
+    s->new_d = novelty_see(engine->novelty, base, s->at_s);
+    s->new_s = novelty_see(engine->novelty, key_s, s->at_s);
+    s->new_session = novelty_see(engine->novelty, key_g, s->at_s);
+}
+
+static void add_activity(Engine *engine, const Sighting *s)
+{
+    PstActivity *row = activity_row(engine->activity, &s->unit, s->unit_hash, s->event_ns);
+    row->sessions += s->new_session ? 1 : 0;
+    row->destinations += s->new_d ? 1 : 0;
+    row->bytes += s->flow->bytes + s->flow->reverse_bytes;
+    row->packets += s->flow->packets + s->flow->reverse_packets;
+    row->failed += s->new_session && s->session.failed ? 1 : 0;
+    row->ports |= activity_port_bit(s->session.port);
+}
+
+/* Older than the watermark: traffic and evidence, nothing for the cells. */
+static EngineFate take_late(Engine *engine, Sighting *s)
+{
+    guint32 id = unit_table_find(engine->units, &s->unit, s->unit_hash);
+    /* Known again later in the hour; files replayed from long ago leave no trace. */
+    if (novelty_holds(engine->novelty, s->at_s))
+        ask_novelty(engine, s, thinning_cap(engine->thinning, 1, s->session.pair));
+    add_activity(engine, s);
+    if (id != 0 && unit_table_at(engine->units, id)->episode != 0) {
+        Judged j;
+        judge(engine, id, &j);
+        Episode *episode = episode_at(engine, j.unit->episode);
+        episode->late += s->new_session ? 1 : 0;
+        add_to_episode(engine, &j, s);
+    }
+    return ENGINE_LATE;
+}
+
+static void forget(Engine *engine, guint32 id)
+{
+    Judged j;
+    judge(engine, id, &j);
+    end_episode(engine, &j);
+    unit_table_drop(engine->units, id);
+}
+
+static guint32 hold_unit(Engine *engine, const Sighting *s)
+{
+    guint32 id = unit_table_find(engine->units, &s->unit, s->unit_hash);
+    if (id != 0)
+        return id;
+    if (unit_table_full(engine->units)) {
+        forget(engine, unit_table_idlest(engine->units));
+        engine->s.units_evicted++;
+    }
+    id = unit_table_add(engine->units, &s->unit, s->unit_hash);
+    unit_table_at(engine->units, id)->exempt = rules_ceiling(engine->rules, &s->unit) > 0;
+    return id;
+}
+
+static EngineFate take_sighting(Engine *engine, Sighting *s)
+{
+    guint32 id = hold_unit(engine, s);
+    Unit *unit = unit_table_at(engine->units, id);
+    unit->last_s = MAX(unit->last_s, (guint32)s->at_s);
+    s->inverse_q = see_exporter(engine, unit, s);
+    ask_novelty(engine, s, thinning_cap(engine->thinning, 1 / s->inverse_q, s->session.pair));
+    add_activity(engine, s);
+    if (!s->new_session && !s->new_s && !s->new_d)
+        return ENGINE_KNOWN;
+    gboolean first = unit->block[s->session.pair] == 0;
+    if (first) {
+        unit_table_add_block(engine->units, unit, s->session.pair);
+        unit->credit = 0;
+    }
+    Judged j;
+    judge(engine, id, &j);
+    if (first)
+        block_init(j.block[s->session.pair], &j.law, s->at_s, s->inverse_q);
+    score(engine, &j, s);
+    return s->new_session ? ENGINE_NEW : ENGINE_KNOWN;
+}
+
+/* --- event time -------------------------------------------------------------------------- */
+
+static void tick_episode(Engine *engine, guint32 id, gint64 now_s)
+{
+    Episode *episode = episode_at(engine, id);
+    Judged j;
+    Assessment now;
+    judge(engine, episode->unit, &j);
+    gint64 at_s = MAX(now_s, newest_of(&j));
+    assess(engine, &j, at_s, at_s, &now);
+    gboolean loud = now.evidence >= (episode->open ? engine->conf.band_at[PST_BAND_WATCH] : 1e-9);
+    if (loud)
+        episode->quiet_s = 0;
+    else if (episode->quiet_s == 0)
+        episode->quiet_s = now_s;
+    else if (now_s - episode->quiet_s >= (gint64)engine->conf.quiet_s)
+        end_episode(engine, &j);
+}
+
+static void forget_if_idle(gpointer user, guint32 id)
+{
+    Engine *engine = user;
+    const Unit *unit = unit_table_at(engine->units, id);
+    if (unit->episode != 0 ||
+        (gint64)unit->last_s + engine->conf.idle_s > engine->s.minute * MINUTE_S)
+        return;
+    unit_table_drop(engine->units, id);
+    engine->s.units_forgotten++;
+}
+
+/* What is due at a full minute of the watermark. */
+static void tick(Engine *engine)
+{
+    for (guint32 id = 1; id <= engine->episodes.used; id++)
+        if (episode_at(engine, id)->in_use)
+            tick_episode(engine, id, engine->s.minute * MINUTE_S);
+    unit_table_walk(engine->units, unit_table_places(engine->units) / DAY_MIN + 1, forget_if_idle,
+                    engine);
+}
+
+static void watermark_moved(Engine *engine)
+{
+    gint64 minute = watermark_ns(engine->watermark) / PST_NS_PER_S / MINUTE_S;
+    engine->s.minute = MAX(engine->s.minute, minute - CATCH_UP);
+    while (engine->s.minute < minute) {
+        engine->s.minute++;
+        tick(engine);
+    }
+}
+
+/* Event time, clock and watermark of a flow; ENGINE_NEW: it may go on. */
+static EngineFate take_time(Engine *engine, const PstFlow *flow, Sighting *s)
+{
+    s->event_ns = pst_flow_event_ns(flow);
+    if (s->event_ns < FIRST_S * PST_NS_PER_S || s->event_ns >= G_MAXUINT32 * PST_NS_PER_S)
+        return ENGINE_NO_TIME;
+    s->at_s = s->event_ns / PST_NS_PER_S;
+    s->place = watermark_exporter(engine->watermark, &flow->sampler, flow->domain, s->event_ns);
+    Exporter *exporter = watermark_at(engine->watermark, s->place);
+    if (exporter->rate != flow->sampling_rate) {
+        exporter->rate = MAX(flow->sampling_rate, 1);
+        exporter->rate_code = thinning_code((double)exporter->rate);
+    }
+    if (!watermark_admit(engine->watermark, s->place, s->event_ns, flow->received_ns))
+        return ENGINE_CLOCK_AHEAD;
+    novelty_advance(engine->novelty, s->at_s);
+    if (watermark_flow(engine->watermark, s->place, s->event_ns))
+        watermark_moved(engine);
+    return ENGINE_NEW;
+}
+
+static EngineFate take_flow(Engine *engine, const PstFlow *flow, gint64 position)
+{
+    Sighting s;
+    memset(&s, 0, sizeof s);
+    EngineFate fate = take_time(engine, flow, &s);
+    if (fate != ENGINE_NEW)
+        return fate;
+    fate = session_of(flow, &s.session);
+    if (fate != ENGINE_NEW)
+        return fate;
+    s.flow = flow;
+    s.position = position;
+    s.unit = rules_unit_of(engine->rules, &s.session.client);
+    s.unit_hash = unit_table_hash(engine->units, &s.unit);
+    engine->s.sightings++;
+    return s.event_ns < watermark_ns(engine->watermark) ? take_late(engine, &s)
+                                                        : take_sighting(engine, &s);
+}
+
+EngineFate engine_flow(Engine *engine, const PstFlow *flow, gint64 position)
+{
+    EngineFate fate = take_flow(engine, flow, position);
+    engine->s.fates[fate]++;
+    return fate;
+}
+
+void engine_heartbeat(Engine *engine, const PstHeartbeat *beat)
+{
+    engine->s.heartbeats++;
+    if (beat->newest_event_ns < FIRST_S * PST_NS_PER_S ||
+        beat->newest_event_ns >= G_MAXUINT32 * PST_NS_PER_S)
+        return;
+    guint16 place =
+        watermark_exporter(engine->watermark, &beat->sampler, beat->domain, beat->newest_event_ns);
+    if (watermark_beat(engine->watermark, place, beat->newest_event_ns, beat->received_ns))
+        watermark_moved(engine);
+}
+
+/* --- decisions --------------------------------------------------------------------------- */
+
+static gboolean holds_unit(const PstPrefix *prefix, const PstUnit *unit)
+{
+    return prefix->len <= unit->len && pst_prefix_contains(prefix, &unit->addr);
+}
+
+/* Units of @prefix that are no longer cut as the rules say. */
+static void recut(Engine *engine, const PstPrefix *prefix)
+{
+    for (guint32 id = 1; id <= unit_table_places(engine->units); id++) {
+        const Unit *unit = unit_table_at(engine->units, id);
+        if (unit->unit.addr.family == PST_AF_NONE ||
+            !(holds_unit(prefix, &unit->unit) || holds_unit(&unit->unit, prefix)))
+            continue;
+        PstUnit right = rules_unit_of(engine->rules, &unit->unit.addr);
+        if (!pst_prefix_equal(&right, &unit->unit))
+            forget(engine, id);
+    }
+}
+
+static void exempt(Engine *engine, const PstUnit *unit, guint32 id, double ceiling)
+{
+    gboolean less = ceiling < rules_ceiling(engine->rules, unit);
+    rules_set_ceiling(engine->rules, unit, ceiling);
+    if (id == 0)
+        return;
+    Judged j;
+    judge(engine, id, &j);
+    j.unit->exempt = ceiling > 0;
+    j.unit->credit = 0;
+    /* A smaller envelope is for windows to come: those that stand were promised the larger one. */
+    judge(engine, id, &j);
+    if (less)
+        restart_cells(&j);
+}
+
+static void release(Engine *engine, guint32 id)
+{
+    if (id == 0)
+        return;
+    Judged j;
+    judge(engine, id, &j);
+    end_episode(engine, &j);
+    restart_cells(&j);
+}
+
+void engine_input(Engine *engine, const PstInput *input)
+{
+    PstUnit unit = input->unit;
+    if (input->kind == PST_INPUT_UNIT_LEN) {
+        if (rules_set_unit_len(engine->rules, &unit, input->unit_len))
+            recut(engine, &unit);
+        return;
+    }
+    guint32 id = unit_table_find(engine->units, &unit, unit_table_hash(engine->units, &unit));
+    switch (input->kind) {
+    case PST_INPUT_RELEASED:
+    case PST_INPUT_FALSE_POSITIVE:
+        release(engine, id);
+        break;
+    case PST_INPUT_REASSIGNED:
+        if (id != 0)
+            forget(engine, id);
+        break;
+    case PST_INPUT_EXEMPTED:
+        exempt(engine, &unit, id, input->ceiling);
+        break;
+    case PST_INPUT_UNIT_LEN:
+    default: /* a kind of a newer schema: not ours to judge */
+        break;
+    }
+}
+
+void engine_finish(Engine *engine)
+{
+    for (guint32 id = 1; id <= engine->episodes.used; id++) {
+        const Episode *episode = episode_at(engine, id);
+        if (!episode->in_use)
+            continue;
+        Judged j;
+        judge(engine, episode->unit, &j);
+        end_episode(engine, &j);
+    }
+}
+
+/* --- what comes out ---------------------------------------------------------------------- */
+
+GArray *engine_take_verdicts(Engine *engine)
+{
+    GArray *taken = engine->verdicts;
+    engine->verdicts = verdict_queue();
+    return taken;
+}
+
+GArray *engine_take_activity(Engine *engine)
+{
+    return activity_take(engine->activity);
+}
+
+const EngineStats *engine_stats(Engine *engine)
+{
+    const EngineState *s = &engine->s;
+    EngineStats *stats = &engine->stats;
+    *stats = (EngineStats){
+        .sightings = s->sightings,
+        .heartbeats = s->heartbeats,
+        .watches = s->watches,
+        .flags = s->flags,
+        .blocks = s->blocks,
+        .episodes_ended = s->episodes_ended,
+        .units_forgotten = s->units_forgotten,
+        .units_evicted = s->units_evicted,
+        .episodes_evicted = s->episodes_evicted,
+        .exporters_evicted = watermark_evicted(engine->watermark),
+        .units = unit_table_count(engine->units),
+        .episodes = s->open,
+        .novelty_fill = novelty_fill(engine->novelty),
+        .watermark_ns = watermark_ns(engine->watermark),
+        .newest_ns = watermark_newest_ns(engine->watermark),
+        .state_bytes = unit_table_bytes(engine->units) + pool_bytes(&engine->episodes) +
+                       novelty_bytes(engine->novelty),
+    };
+    memcpy(stats->fates, s->fates, sizeof stats->fates);
+    return stats;
+}
