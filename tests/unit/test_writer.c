@@ -163,11 +163,11 @@ Test(writer, fences_a_scorer_that_lost_its_partition)
     g_autoptr(PstHold) newer = take(sink);
     g_autoptr(PstHold) next = next_of(paused, 11);
     PstVerdict v = verdict(PST_BAND_BLOCK);
-    g_autoptr(GError) error = NULL;
+    g_autoptr(GError) refusal = NULL;
     OK(sink->begin(sink, paused, &error));
     OK(sink->add_verdict(sink, &v, &error));
-    cr_assert_not(sink->commit(sink, paused, next, &error));
-    cr_assert_eq(error->code, PST_ERROR_FENCED);
+    cr_assert_not(sink->commit(sink, paused, next, &refusal));
+    cr_assert_eq(refusal->code, PST_ERROR_FENCED);
     sink->rollback(sink);
     cr_assert_eq(number("fenced", "SELECT count(*) FROM postern.verdict"), 0);
     sink->free(sink);
@@ -179,10 +179,10 @@ Test(writer, fences_a_commit_from_a_position_that_is_not_the_last)
     g_autoptr(PstHold) hold = take(sink);
     g_autoptr(PstHold) next = next_of(hold, 11);
     tick(sink, hold, next, NULL);
-    g_autoptr(GError) error = NULL;
+    g_autoptr(GError) refusal = NULL;
     OK(sink->begin(sink, hold, &error));
-    cr_assert_not(sink->commit(sink, hold, next, &error));
-    cr_assert_eq(error->code, PST_ERROR_FENCED);
+    cr_assert_not(sink->commit(sink, hold, next, &refusal));
+    cr_assert_eq(refusal->code, PST_ERROR_FENCED);
     sink->rollback(sink);
     sink->free(sink);
 }
@@ -326,7 +326,7 @@ Test(writer, goes_on_after_the_server_was_killed)
     g_autoptr(PstHold) hold = take(sink);
     g_autoptr(PstHold) next = next_of(hold, 11);
     PstVerdict v = verdict(PST_BAND_FLAG);
-    g_autoptr(GError) error = NULL;
+    g_autoptr(GError) refusal = NULL;
     OK(sink->begin(sink, hold, &error));
     OK(sink->add_verdict(sink, &v, &error));
     g_autoptr(PstPg) admin = pst_pg_open("", "test_writer", NULL);
@@ -334,8 +334,8 @@ Test(writer, goes_on_after_the_server_was_killed)
                          "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
                          " WHERE datname = 'killed'",
                          NULL, NULL, NULL));
-    cr_assert_not(sink->commit(sink, hold, next, &error));
-    cr_assert_eq(pst_error_class(error), PST_ERROR_CLASS_TRANSIENT);
+    cr_assert_not(sink->commit(sink, hold, next, &refusal));
+    cr_assert_eq(pst_error_class(refusal), PST_ERROR_CLASS_TRANSIENT);
     sink->rollback(sink);
     tick(sink, hold, next, &v);
     cr_assert_eq(number("killed", "SELECT count(*) FROM postern.verdict"), 1);
