@@ -8,6 +8,7 @@ if(CMAKE_SCRIPT_MODE_FILE)
     set(rows "")
     set(data "")
     set(i 0)
+    string(REPLACE "|" ";" FILES "${FILES}")
     foreach(file IN LISTS FILES)
         file(READ ${file} hex HEX)
         string(LENGTH "${hex}" digits)
@@ -28,8 +29,8 @@ endif()
 set(POSTERN_EMBED_SCRIPT ${CMAKE_CURRENT_LIST_FILE})
 function(postern_embed out_source symbol)
     set(output ${CMAKE_CURRENT_BINARY_DIR}/${symbol}.c)
-    # The list travels in one word: its separator is hidden from the shell.
-    string(REPLACE ";" "\\;" files "${ARGN}")
+    # The list travels in one word, with a separator that neither CMake nor a shell takes apart.
+    string(REPLACE ";" "|" files "${ARGN}")
     add_custom_command(OUTPUT ${output}
         COMMAND ${CMAKE_COMMAND} "-DFILES=${files}" -DSYMBOL=${symbol} -DOUTPUT=${output}
                 -P ${POSTERN_EMBED_SCRIPT}
