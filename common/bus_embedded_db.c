@@ -271,7 +271,7 @@ gboolean bus_db_execute(BusFile *file, const char *text, const char *what, GErro
 /* Is it a bus? *out_empty: it is nothing yet. */
 static gboolean check_identity(BusFile *file, gboolean *out_empty, GError **error)
 {
-    gint64 id, version, objects;
+    gint64 id = 0, version = 0, objects = 0;
     if (!bus_db_ask_int(file, "PRAGMA application_id", &id, error) ||
         !bus_db_ask_int(file, "PRAGMA user_version", &version, error) ||
         !bus_db_ask_int(file, "SELECT count(*) FROM sqlite_schema", &objects, error))
