@@ -126,6 +126,8 @@ static gboolean open_smtp(PstTransport *t, const char *uri, GError **error)
     curl_easy_setopt(t->curl, CURLOPT_TIMEOUT, timeout);
     curl_easy_setopt(t->curl, CURLOPT_CONNECTTIMEOUT, MIN(timeout, CONNECT_TIMEOUT_S));
     curl_easy_setopt(t->curl, CURLOPT_UPLOAD, 1L);
+    /* A connection that was kept and died meanwhile would cost the next mail its try. */
+    curl_easy_setopt(t->curl, CURLOPT_FORBID_REUSE, 1L);
     curl_easy_setopt(t->curl, CURLOPT_NOPROGRESS, 0L);
     curl_easy_setopt(t->curl, CURLOPT_READFUNCTION, give_data);
     curl_easy_setopt(t->curl, CURLOPT_XFERINFOFUNCTION, watch);

@@ -127,14 +127,12 @@ static void set_moment(PstTemplateValues *values, const Language *language, cons
 
 /* ---- what the database says ---- */
 
-/* The deadline of a warning runs from its acceptance: what the mail names is now plus the time
- * given, to the minute before, so the real one is never earlier. */
+/* The deadline of a warning runs from its acceptance: claim_mail names what it would be if the mail
+ * were accepted now, to the minute before, so the real one is never earlier. */
 static const char scalars_sql[] =
     "SELECT v->>'unit' AS unit, v->>'customer' AS customer, v->>'customer_name' AS customer_name,"
     " v->>'service_name' AS service, v->>'case' AS case_id, v->>'deadline_hours' AS hours,"
-    " CASE WHEN $2 = 'warning' AND v ? 'deadline_hours' THEN date_trunc('minute', postern.now())"
-    "   + make_interval(hours => (v->>'deadline_hours')::int)"
-    "   ELSE (v->>'deadline_iso')::timestamptz END AS deadline,"
+    " (v->>'deadline_iso')::timestamptz AS deadline,"
     " v->>'then_scope' AS then_scope,"
     " (SELECT string_agg(x, ', ') FROM jsonb_array_elements_text("
     "   CASE jsonb_typeof(v->'then_ports') WHEN 'array' THEN v->'then_ports' END) AS x)"
@@ -210,7 +208,6 @@ static gboolean set_scalars(PstPg *pg, const PstOutboxMail *mail, const Language
 {
     g_auto(PstPgParams) p = pst_pg_params();
     pst_pg_add_text(&p, mail->vars);
-    pst_pg_add_text(&p, mail->kind);
     g_autoptr(PstPgRows) row = pst_pg_query(pg, scalars_sql, &p, error);
     if (row == NULL)
         return FALSE;

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* Ways into the network: each carries out orders about units and confirms them.
+ *
+ * An order states what is wanted, not a change: carrying it out again is harmless. New ways (hook,
+ * nft, exabgp) are a row in the table of work_enforce.c and a file adapter_NAME.c.
+ */
+#include "postern/error.h"
+#include "postern/outcome.h"
+
+typedef struct {
+    const char *unit; /* "192.0.2.7", "2001:db8:1::/64" */
+    gint64 generation;
+    const char *action; /* open, block_ports, block_address, freeze */
+    const char *ports;  /* "25,587"; "" unless block_ports */
+    const char *reason;
+} Order;
+
+typedef struct {
+    const char *name;
+    const char *help;
+    /* @error USAGE, IO. */
+    gboolean (*open)(gpointer *out_self, GError **error);
+    /* Carries out @order and waits for the confirmation. @out_detail a sentence or NULL; given. */
+    PstOutcome (*apply)(gpointer self, const Order *order, char **out_detail);
+    void (*close)(gpointer self);
+} Adapter;
+
+extern const Adapter adapter_null;
