@@ -102,6 +102,7 @@ struct BusFile {
     gint64 page_bytes;
     int patience_ms;
     gint64 patience_ends_ns; /* of the statement that waits now */
+    const gint *stop;        /* NULL, or: do not wait any more; borrowed */
     gint64 next_hard_ns;     /* when a hard checkpoint may be tried again */
     sqlite3_stmt *statements[N_STATEMENTS];
 };
@@ -158,7 +159,7 @@ static int wait_for_lock(void *user, int tries)
     gint64 now = pst_mono_now().ns;
     if (tries == 0)
         file->patience_ends_ns = now + file->patience_ms * PST_NS_PER_MS;
-    if (now >= file->patience_ends_ns)
+    if (now >= file->patience_ends_ns || (file->stop != NULL && g_atomic_int_get(file->stop) != 0))
         return 0;
     g_usleep((gulong)g_random_int_range(500, 3000));
     return 1;
@@ -412,6 +413,11 @@ const char *bus_file_path(const BusFile *file)
 void bus_file_set_patience(BusFile *file, int patience_ms)
 {
     file->patience_ms = patience_ms;
+}
+
+void bus_file_set_stop(BusFile *file, const gint *stop)
+{
+    file->stop = stop;
 }
 
 gboolean bus_file_check_place(BusFile *file, GError **error)

@@ -31,6 +31,8 @@ void bus_file_close(BusFile *file);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(BusFile, bus_file_close)
 const char *bus_file_path(const BusFile *file);
 void bus_file_set_patience(BusFile *file, int patience_ms);
+/* While *@stop is not 0 (read atomically; borrowed until close) nothing waits for a lock. */
+void bus_file_set_stop(BusFile *file, const gint *stop);
 
 /* FALSE (IO): the path now leads to another file, or to none; what we write would be lost. */
 gboolean bus_file_check_place(BusFile *file, GError **error) G_GNUC_WARN_UNUSED_RESULT;

@@ -13,9 +13,10 @@ enum {
     BATCH_BYTES = 8 << 20, /* of one transaction */
     BATCH_MESSAGES = 2048,
     RETRY_MS = 100,
-    RETENTION_MS = 1000,       /* between passes while there is something to write … */
-    RETENTION_IDLE_MS = 30000, /* … and while there is nothing */
-    RETENTION_BYTES = 32 << 20,
+    RETENTION_MS = 1000,        /* between passes while there is something to write … */
+    RETENTION_IDLE_MS = 30000,  /* … and while there is nothing … */
+    RETENTION_BYTES = 32 << 20, /* … but after so much at the latest */
+    RETENTION_PART = 8,         /* … or this part of what is retained */
 };
 
 typedef struct {
@@ -49,7 +50,7 @@ struct BusOutbox {
     GQueue done;    /* Letter */
     guint64 bytes;  /* of letters that are not done */
     char *trouble;
-    gboolean stopping;
+    gint stopping; /* written under the lock; a wait for the file's lock reads it without */
 };
 
 /* What the writer's thread has for itself. */
@@ -118,13 +119,18 @@ static gboolean append_batch(Writer *writer, GError **error)
     return TRUE;
 }
 
+static gboolean retention_is_due(const Writer *writer)
+{
+    gint64 much =
+        MIN((gint64)RETENTION_BYTES, writer->outbox->retention.retain_bytes / RETENTION_PART);
+    return writer->written_bytes > much || pst_mono_now().ns >= writer->next_retention_ns;
+}
+
 /* Runs retention when it is due. Its failure alone stops nobody: a write would meet it too. */
 static void run_retention(Writer *writer)
 {
     g_autoptr(GError) ignored = NULL;
-    gint64 now = pst_mono_now().ns;
-    if (writer->file == NULL ||
-        (now < writer->next_retention_ns && writer->written_bytes < RETENTION_BYTES))
+    if (writer->file == NULL || !retention_is_due(writer))
         return;
     if (!bus_retention_pass(writer->file, &writer->outbox->retention, &writer->full, &ignored))
         pst_log_limited(&writer->log_limit, PST_LOG_WARN, "bus", "retention failed: %s",
@@ -160,7 +166,8 @@ static gboolean write_batch(Writer *writer, GError **error)
 static gboolean fill_batch(Writer *writer)
 {
     BusOutbox *outbox = writer->outbox;
-    gint64 end = g_get_monotonic_time() + RETENTION_IDLE_MS * G_TIME_SPAN_MILLISECOND;
+    gint64 wait_ms = writer->written_bytes > 0 ? RETENTION_MS : RETENTION_IDLE_MS;
+    gint64 end = g_get_monotonic_time() + wait_ms * G_TIME_SPAN_MILLISECOND;
     gsize bytes = 0;
     g_mutex_lock(&outbox->lock);
     while (outbox->waiting.length == 0 && !outbox->stopping)
@@ -282,7 +289,7 @@ static void stop_thread(BusOutbox *outbox)
     if (outbox->thread == NULL)
         return;
     g_mutex_lock(&outbox->lock);
-    outbox->stopping = TRUE;
+    g_atomic_int_set(&outbox->stopping, TRUE);
     g_cond_signal(&outbox->for_writer);
     g_mutex_unlock(&outbox->lock);
     g_thread_join(g_steal_pointer(&outbox->thread));
