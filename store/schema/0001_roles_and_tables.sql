@@ -155,7 +155,7 @@ INSERT INTO postern.setting (key, value, kind, low, high, choices, note) VALUES
  ('breaker.blocks_per_hour', '200', 'int', 0, 1000000, NULL, 'More new blocks than this within an hour hold further ones back and alarm; 0: no limit'),
  ('freeze.mode', 'propose', 'choice', NULL, NULL, '{propose,auto}', 'propose: a person approves each freeze; auto: none does'),
  ('mail.from', 'Abuse desk <abuse@localhost>', 'text', NULL, NULL, NULL, 'From header of mails to customers'),
- ('mail.bounce', 'bounces@localhost', 'text', NULL, NULL, NULL, 'Mailbox that takes bounces; each mail''s envelope adds +ID-CHECK to its local part'),
+ ('mail.bounce', 'bounces@localhost', 'text', NULL, NULL, NULL, 'Mailbox that takes bounces; each mail''s envelope adds +TOKEN to its local part'),
  ('mail.domain', 'localhost', 'text', NULL, NULL, NULL, 'Right side of our Message-IDs'),
  ('mail.locale', 'en', 'text', NULL, NULL, NULL, 'Language of customers who have none of their own'),
  ('mail.tz', 'UTC', 'text', NULL, NULL, NULL, 'Time zone of customers who have none of their own'),
@@ -420,6 +420,7 @@ CREATE TABLE postern.complaint (
     apply_after timestamptz
 );
 CREATE INDEX complaint_unit ON postern.complaint (unit, received_at);
+CREATE INDEX complaint_unit_net ON postern.complaint USING gist (unit inet_ops);
 CREATE INDEX complaint_received ON postern.complaint (received_at);
 CREATE INDEX complaint_due ON postern.complaint (id) WHERE applied_at IS NULL;
 COMMENT ON TABLE postern.complaint IS 'What others reported about our addresses. Stored always, counted only if it is attributed to the current tenancy';
@@ -546,7 +547,7 @@ CREATE TABLE postern.evidence (
 );
 CREATE INDEX evidence_case ON postern.evidence (case_id, at);
 CREATE UNIQUE INDEX evidence_complaint_once ON postern.evidence (case_id, complaint_id) WHERE complaint_id IS NOT NULL;
-CREATE UNIQUE INDEX evidence_flow_once ON postern.evidence (case_id, verdict_id, at, destination, port) WHERE kind = 'flow';
+CREATE UNIQUE INDEX evidence_flow_once ON postern.evidence (case_id, at, destination, port) WHERE kind = 'flow';
 COMMENT ON TABLE postern.evidence IS 'Single mails and flows that a case rests on';
 COMMENT ON COLUMN postern.evidence.message_id IS 'Known from complaints only; flows do not tell';
 COMMENT ON COLUMN postern.evidence.score IS 'Score of the verdict it belongs to';
