@@ -1,18 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine.h"
 
-#include "activity.h"
 #include "clock.h"
-#include "detector.h"
-#include "engine_parts.h"
-#include "evidence_words.h"
+#include "judge.h"
 
 #define FIRST_S  86400 /* event times of the first day of 1970 are no times */
 #define MINUTE_S 60
-#define CATCH_UP 64 /* minutes looked at after a jump of event time; above quiet_s' 30 */
 #define HOUR_S   3600
 #define DAY_MIN  1440
-#define LOOKS    64 /* for an episode to end early */
 
 void engine_conf_init(EngineConf *conf)
 {
@@ -110,290 +105,7 @@ const char *engine_fate_name(EngineFate fate)
     return names[fate];
 }
 
-/* --- one unit ---------------------------------------------------------------------------- */
-
-/* A unit with everything that judging it takes. */
-typedef struct {
-    Unit *unit;
-    guint32 id;
-    UnitRules rules;
-    Law law;
-    Block *block[PST_PAIR_COUNT];
-} Judged;
-
-static void judge(Engine *engine, guint32 id, Judged *out)
-{
-    Unit *unit = unit_table_at(engine->units, id);
-    out->unit = unit;
-    out->id = id;
-    out->rules = (UnitRules){
-        .known = unit->known,
-        .ceiling = unit->exempt ? rules_ceiling(engine->rules, &unit->unit) : 0,
-    };
-    out->law = (Law){&engine->recursion, engine->thinning, &out->rules};
-    for (guint pair = 0; pair < PST_PAIR_COUNT; pair++)
-        out->block[pair] = unit_table_block(engine->units, unit, (PstPortPair)pair);
-}
-
-static gint64 newest_of(const Judged *j)
-{
-    gint64 newest = 0;
-    for (guint pair = 0; pair < PST_PAIR_COUNT; pair++)
-        if (j->block[pair] != NULL)
-            newest = MAX(newest, (gint64)j->block[pair]->newest_s);
-    return newest;
-}
-
-static void assess(const Engine *engine, const Judged *j, gint64 open_s, gint64 at_s,
-                   Assessment *out)
-{
-    detector_assess(&engine->conf, &j->law, (const Block *const *)j->block, open_s, at_s, out);
-}
-
-/* Cells back to the idle state, windows empty. */
-static void restart_cells(Judged *j)
-{
-    for (guint pair = 0; pair < PST_PAIR_COUNT; pair++)
-        if (j->block[pair] != NULL)
-            block_init(j->block[pair], &j->law, j->block[pair]->newest_s,
-                       (double)j->block[pair]->r);
-    j->unit->credit = 0;
-}
-
-/* --- episodes ---------------------------------------------------------------------------- */
-
-static Episode *episode_at(const Engine *engine, guint32 id)
-{
-    return pool_at(&engine->episodes, id);
-}
-
-/* The row of a band as it stood when it was crossed; the rest is the caller's. */
-static PstVerdict *queue_verdict(Engine *engine, const Judged *j, const Episode *episode,
-                                 PstBand band)
-{
-    const EpisodeCrossing *crossing = &episode->crossing[band];
-    g_array_set_size(engine->verdicts, engine->verdicts->len + 1);
-    PstVerdict *v = &g_array_index(engine->verdicts, PstVerdict, engine->verdicts->len - 1);
-    v->unit = j->unit->unit;
-    v->partition = engine->partition;
-    v->position = crossing->position;
-    v->episode_ns = episode->first_ns;
-    v->band = band;
-    v->time_ns = crossing->time_ns;
-    v->received_ns = crossing->received_ns;
-    v->usual = crossing->peak.usual;
-    v->window_s = scale_tau_s[crossing->peak.scale];
-    v->channel = crossing->peak.channel == CHANNEL_SESSIONS ? 'S' : 'D';
-    v->pair = (PstPortPair)crossing->peak.pair;
-    v->failed = (guint32)MIN(episode->failed, G_MAXUINT32);
-    v->sampling = crossing->sampling;
-    v->cold = !j->rules.known;
-    v->first_ns = episode->first_ns;
-    v->last_ns = episode->last_ns;
-    episode_show(episode, v);
-    return v;
-}
-
-static void put_words(const Engine *engine, const Judged *j, const Episode *episode,
-                      PstVerdict *verdict)
-{
-    const WordsFacts facts = {
-        .episode = episode,
-        .peak = &episode->crossing[verdict->band].peak,
-        .gate = j->rules.known ? engine->conf.gate_known : engine->conf.gate_cold,
-        .ceiling = j->rules.ceiling,
-    };
-    evidence_words(verdict, &facts);
-}
-
-static void queue_ended(Engine *engine, const Judged *j, const Episode *episode, PstBand band)
-{
-    PstVerdict *v = queue_verdict(engine, j, episode, band);
-    v->ended = TRUE;
-    v->evidence = episode->highest_evidence;
-    v->score = episode->highest_score;
-    v->sessions_seen = (double)episode->sessions;
-    v->destinations_seen = (double)episode->destinations;
-    v->sampling = episode->sessions > 0 ? episode->real / (double)episode->sessions : 1;
-    v->sessions_low = detector_lower_bound(v->sessions_seen, 1 / v->sampling) * v->sampling;
-    put_words(engine, j, episode, v);
-}
-
-/* Ends the unit's episode, if it has one. One that never opened goes in silence. */
-static void end_episode(Engine *engine, Judged *j)
-{
-    guint32 id = j->unit->episode;
-    if (id == 0)
-        return;
-    const Episode *episode = episode_at(engine, id);
-    for (guint band = 0; band < PST_BAND_COUNT; band++)
-        if (episode->bands & BAND_BIT(band))
-            queue_ended(engine, j, episode, (PstBand)band);
-    if (episode->open) {
-        engine->s.episodes_ended++;
-        engine->s.open--;
-        restart_cells(j);
-    }
-    pool_put(&engine->episodes, id);
-    j->unit->episode = 0;
-    j->unit->credit = 0;
-}
-
-/* The episode to end early: the longest silent of some, not an open one if there is another. */
-static guint32 least_episode(Engine *engine)
-{
-    guint32 best = 0, open = 0;
-    for (guint32 looks = 0; looks < engine->episodes.used; looks++) {
-        if (looks >= LOOKS && (best != 0 || open != 0))
-            break;
-        engine->s.episode_hand = engine->s.episode_hand % engine->episodes.used + 1;
-        const Episode *episode = episode_at(engine, engine->s.episode_hand);
-        if (!episode->in_use)
-            continue;
-        guint32 *slot = episode->open ? &open : &best;
-        if (*slot == 0 || episode->last_ns < episode_at(engine, *slot)->last_ns)
-            *slot = engine->s.episode_hand;
-    }
-    return best != 0 ? best : open;
-}
-
-static Episode *begin_episode(Engine *engine, Judged *j, const Assessment *now, gint64 event_ns)
-{
-    if (engine->episodes.count >= engine->conf.max_episodes) {
-        Judged other;
-        judge(engine, episode_at(engine, least_episode(engine))->unit, &other);
-        end_episode(engine, &other);
-        engine->s.episodes_evicted++;
-    }
-    j->unit->episode = pool_take(&engine->episodes);
-    Episode *episode = episode_at(engine, j->unit->episode);
-    episode->unit = j->id;
-    episode->in_use = 1;
-    episode->first_ns = episode->last_ns = event_ns;
-    /* What the windows hold is the beginning of it; the sighting at hand is among it. */
-    episode->sessions = (guint64)now->seen;
-    episode->destinations = (guint64)now->destinations;
-    episode->real = now->seen * now->sampling;
-    return episode;
-}
-
 /* --- one sighting ------------------------------------------------------------------------ */
-
-typedef struct {
-    const PstFlow *flow;
-    Session session;
-    gint64 event_ns;
-    gint64 at_s;
-    gint64 position;
-    PstUnit unit;
-    guint64 unit_hash;
-    guint16 place; /* of its exporter */
-    double inverse_q;
-    gboolean new_session, new_s, new_d;
-} Sighting;
-
-static void add_to_episode(Engine *engine, const Judged *j, const Sighting *s)
-{
-    Episode *episode = episode_at(engine, j->unit->episode);
-    const Exporter *exporter = watermark_at(engine->watermark, s->place);
-    episode->first_ns = episode->open ? episode->first_ns : MIN(episode->first_ns, s->event_ns);
-    episode->last_ns = MAX(episode->last_ns, s->event_ns);
-    episode->ports |= (guint8)activity_port_bit(s->session.port);
-    episode_exporter(episode, &exporter->addr, exporter->rate);
-    if (!s->new_session)
-        return;
-    if (s->flow->sampling_rate <= 1 && (s->flow->has & PST_HAS_TCP_FLAGS)) {
-        episode->countable++;
-        episode->failed += s->session.failed ? 1 : 0;
-    }
-    episode_sample(episode, engine->conf.key, s->flow, &s->session, s->event_ns);
-}
-
-static void count_totals(Engine *engine, const Judged *j, const Sighting *s)
-{
-    Episode *episode = episode_at(engine, j->unit->episode);
-    episode->sessions += s->new_session ? 1 : 0;
-    episode->real += s->new_session ? s->inverse_q : 0;
-    episode->destinations += s->new_d ? 1 : 0;
-}
-
-static void cross(Engine *engine, const Judged *j, Episode *episode, const Assessment *now,
-                  const Sighting *s, PstBand band)
-{
-    guint64 *const crossings[] = {&engine->s.watches, &engine->s.flags, &engine->s.blocks};
-    (*crossings[band])++;
-    if (!episode->open) {
-        episode->open = 1;
-        engine->s.open++;
-    }
-    episode->bands |= (guint8)BAND_BIT(band);
-    episode->quiet_s = 0;
-    EpisodeCrossing *crossing = &episode->crossing[band];
-    crossing->time_ns = s->event_ns;
-    crossing->received_ns = s->flow->received_ns;
-    crossing->position = s->position;
-    crossing->peak = now->peak;
-    crossing->sampling = now->sampling;
-    PstVerdict *v = queue_verdict(engine, j, episode, band);
-    v->evidence = now->evidence;
-    v->score = now->score;
-    v->sessions_seen = now->seen;
-    v->sessions_low = now->low;
-    v->destinations_seen = now->destinations;
-    put_words(engine, j, episode, v);
-}
-
-/* Judges the unit after a sighting, and says how many more need no judging. */
-static void look(Engine *engine, Judged *j, const Sighting *s)
-{
-    Assessment now;
-    gint64 at_s = newest_of(j), open_s = at_s - engine->conf.watermark_s;
-    assess(engine, j, open_s, at_s, &now);
-    if (j->unit->episode == 0 && now.evidence > 0) {
-        begin_episode(engine, j, &now, s->event_ns);
-        add_to_episode(engine, j, s);
-    }
-    PstBand next = PST_BAND_COUNT;
-    if (j->unit->episode != 0) {
-        Episode *episode = episode_at(engine, j->unit->episode);
-        episode->highest_evidence = MAX(episode->highest_evidence, now.evidence);
-        episode->highest_score = MAX(episode->highest_score, now.score);
-        for (guint band = 0; band < PST_BAND_COUNT; band++)
-            if ((now.bands & BAND_BIT(band)) && !(episode->bands & BAND_BIT(band)))
-                cross(engine, j, episode, &now, s, (PstBand)band);
-        next = PST_BAND_WATCH;
-        while (next < PST_BAND_COUNT && (episode->bands & BAND_BIT(next)))
-            next++;
-        if (next == PST_BAND_COUNT) {
-            j->unit->credit = G_MAXUINT32; /* nothing left to cross */
-            return;
-        }
-    }
-    j->unit->credit = detector_credit(&engine->conf, &j->law, (const Block *const *)j->block, &now,
-                                      next, open_s, at_s);
-}
-
-static void score(Engine *engine, Judged *j, const Sighting *s)
-{
-    Block *block = j->block[s->session.pair];
-    block_advance(block, &j->law, s->at_s);
-    if (block_thin(block, s->inverse_q))
-        j->unit->credit = 0;
-    if (s->new_s)
-        block_count(block, CHANNEL_SESSIONS, s->at_s);
-    if (s->new_d)
-        block_count(block, CHANNEL_DESTINATIONS, s->at_s);
-    if (s->new_session)
-        block_count_session(block, s->at_s);
-    if (j->unit->episode != 0) {
-        count_totals(engine, j, s);
-        add_to_episode(engine, j, s);
-    }
-    if (j->unit->credit > 0)
-        j->unit->credit--;
-    else
-        look(engine, j, s);
-}
 
 /* Notes that the exporter saw the unit; returns 1/q over all that did in the last hour:
  * q = 1 − ∏(1 − q_e). */
@@ -468,10 +180,10 @@ static EngineFate take_late(Engine *engine, Sighting *s)
     add_activity(engine, s);
     if (id != 0 && unit_table_at(engine->units, id)->episode != 0) {
         Judged j;
-        judge(engine, id, &j);
-        Episode *episode = episode_at(engine, j.unit->episode);
+        judge_unit(engine, id, &j);
+        Episode *episode = judge_episode(engine, j.unit->episode);
         episode->late += s->new_session ? 1 : 0;
-        add_to_episode(engine, &j, s);
+        judge_add(engine, &j, s);
     }
     return ENGINE_LATE;
 }
@@ -479,8 +191,8 @@ static EngineFate take_late(Engine *engine, Sighting *s)
 static void forget(Engine *engine, guint32 id)
 {
     Judged j;
-    judge(engine, id, &j);
-    end_episode(engine, &j);
+    judge_unit(engine, id, &j);
+    judge_end(engine, &j);
     unit_table_drop(engine->units, id);
 }
 
@@ -514,31 +226,14 @@ static EngineFate take_sighting(Engine *engine, Sighting *s)
         unit->credit = 0;
     }
     Judged j;
-    judge(engine, id, &j);
+    judge_unit(engine, id, &j);
     if (first)
         block_init(j.block[s->session.pair], &j.law, s->at_s, s->inverse_q);
-    score(engine, &j, s);
+    judge_score(engine, &j, s);
     return s->new_session ? ENGINE_NEW : ENGINE_KNOWN;
 }
 
 /* --- event time -------------------------------------------------------------------------- */
-
-static void tick_episode(Engine *engine, guint32 id, gint64 now_s)
-{
-    Episode *episode = episode_at(engine, id);
-    Judged j;
-    Assessment now;
-    judge(engine, episode->unit, &j);
-    gint64 at_s = MAX(now_s, newest_of(&j));
-    assess(engine, &j, at_s, at_s, &now);
-    gboolean loud = now.evidence >= (episode->open ? engine->conf.band_at[PST_BAND_WATCH] : 1e-9);
-    if (loud)
-        episode->quiet_s = 0;
-    else if (episode->quiet_s == 0)
-        episode->quiet_s = now_s;
-    else if (now_s - episode->quiet_s >= (gint64)engine->conf.quiet_s)
-        end_episode(engine, &j);
-}
 
 static void forget_if_idle(gpointer user, guint32 id)
 {
@@ -555,8 +250,8 @@ static void forget_if_idle(gpointer user, guint32 id)
 static void tick(Engine *engine)
 {
     for (guint32 id = 1; id <= engine->episodes.used; id++)
-        if (episode_at(engine, id)->in_use)
-            tick_episode(engine, id, engine->s.minute * MINUTE_S);
+        if (judge_episode(engine, id)->in_use)
+            judge_tick(engine, id, engine->s.minute * MINUTE_S);
     unit_table_walk(engine->units, unit_table_places(engine->units) / DAY_MIN + 1, forget_if_idle,
                     engine);
 }
@@ -564,7 +259,9 @@ static void tick(Engine *engine)
 static void watermark_moved(Engine *engine)
 {
     gint64 minute = watermark_ns(engine->watermark) / PST_NS_PER_S / MINUTE_S;
-    engine->s.minute = MAX(engine->s.minute, minute - CATCH_UP);
+    /* After a jump of event time the last minutes are enough to find who has been quiet. */
+    gint64 catch_up = engine->conf.quiet_s / MINUTE_S + 4;
+    engine->s.minute = MAX(engine->s.minute, minute - catch_up);
     while (engine->s.minute < minute) {
         engine->s.minute++;
         tick(engine);
@@ -607,8 +304,9 @@ static EngineFate take_flow(Engine *engine, const PstFlow *flow, gint64 position
     s.unit = rules_unit_of(engine->rules, &s.session.client);
     s.unit_hash = unit_table_hash(engine->units, &s.unit);
     engine->s.sightings++;
-    return s.event_ns < watermark_ns(engine->watermark) ? take_late(engine, &s)
-                                                        : take_sighting(engine, &s);
+    gboolean late =
+        s.event_ns < watermark_ns(engine->watermark) || !novelty_holds(engine->novelty, s.at_s);
+    return late ? take_late(engine, &s) : take_sighting(engine, &s);
 }
 
 EngineFate engine_flow(Engine *engine, const PstFlow *flow, gint64 position)
@@ -658,13 +356,13 @@ static void exempt(Engine *engine, const PstUnit *unit, guint32 id, double ceili
     if (id == 0)
         return;
     Judged j;
-    judge(engine, id, &j);
+    judge_unit(engine, id, &j);
     j.unit->exempt = ceiling > 0;
     j.unit->credit = 0;
     /* A smaller envelope is for windows to come: those that stand were promised the larger one. */
-    judge(engine, id, &j);
+    judge_unit(engine, id, &j);
     if (less)
-        restart_cells(&j);
+        judge_restart(&j);
 }
 
 static void release(Engine *engine, guint32 id)
@@ -672,9 +370,9 @@ static void release(Engine *engine, guint32 id)
     if (id == 0)
         return;
     Judged j;
-    judge(engine, id, &j);
-    end_episode(engine, &j);
-    restart_cells(&j);
+    judge_unit(engine, id, &j);
+    judge_end(engine, &j);
+    judge_restart(&j);
 }
 
 void engine_input(Engine *engine, const PstInput *input)
@@ -707,12 +405,12 @@ void engine_input(Engine *engine, const PstInput *input)
 void engine_finish(Engine *engine)
 {
     for (guint32 id = 1; id <= engine->episodes.used; id++) {
-        const Episode *episode = episode_at(engine, id);
+        const Episode *episode = judge_episode(engine, id);
         if (!episode->in_use)
             continue;
         Judged j;
-        judge(engine, episode->unit, &j);
-        end_episode(engine, &j);
+        judge_unit(engine, episode->unit, &j);
+        judge_end(engine, &j);
     }
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
-/* What an engine is made of: for engine.c and engine_image.c only. */
+/* What an engine is made of: for engine.c, judge.c and engine_image.c only. */
 #include "activity.h"
 #include "episode.h"
 #include "novelty.h"
@@ -38,3 +38,17 @@ struct Engine {
     GArray *verdicts; /* PstVerdict */
     EngineStats stats;
 };
+
+/* A record that tells of a session of ours. */
+typedef struct {
+    const PstFlow *flow;
+    Session session;
+    gint64 event_ns;
+    gint64 at_s;
+    gint64 position;
+    PstUnit unit;
+    guint64 unit_hash;
+    guint16 place; /* of its exporter */
+    double inverse_q;
+    gboolean new_session, new_s, new_d;
+} Sighting;

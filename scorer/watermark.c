@@ -137,7 +137,7 @@ static void find_median(Watermark *w)
 
 gboolean watermark_admit(Watermark *w, guint16 place, gint64 event_ns, gint64 received_ns)
 {
-    if (received_ns > 0 && event_ns > received_ns + w->ahead_ns)
+    if (received_ns > 0 && event_ns - w->ahead_ns > received_ns)
         return FALSE;
     Exporter *e = &w->exporter[place];
     e->newest_ns = MAX(e->newest_ns, event_ns);
@@ -192,7 +192,7 @@ gboolean watermark_beat(Watermark *w, guint16 place, gint64 event_ns, gint64 rec
         for (guint i = 0; i < w->s.exporters; i++)
             w->exporter[i].beat_ns = 0;
     }
-    if (received_ns > 0 && event_ns > received_ns + w->ahead_ns)
+    if (received_ns > 0 && event_ns - w->ahead_ns > received_ns)
         return FALSE;
     return beat(w, place, event_ns);
 }

@@ -5,8 +5,8 @@
 #include "clock.h"
 #include "engine.h"
 
-#define DAY_S   ((gint64)1777593600) /* 2026-05-01T00:00:00Z */
-#define A_UNIT  "192.0.2.10"
+#define DAY_S    ((gint64)1777593600) /* 2026-05-01T00:00:00Z */
+#define A_UNIT   "192.0.2.10"
 #define A_ROUTER "198.51.100.1"
 #define B_ROUTER "198.51.100.2"
 
@@ -83,9 +83,9 @@ static inline PstFlow flow_told(const Told *told)
 /* What an engine has said so far. */
 typedef struct {
     Engine *engine;
-    GArray *rows;       /* PstVerdict, all taken */
+    GArray *rows; /* PstVerdict, all taken */
     gint64 position;
-    guint64 told;       /* sessions given to it */
+    guint64 told;                    /* sessions given to it */
     guint64 band_at[PST_BAND_COUNT]; /* `told` when the band was first crossed; 0: not */
 } Trial;
 
@@ -140,9 +140,8 @@ static inline EngineFate trial_tell(Trial *trial, Told told)
 
 static inline void trial_beat(Trial *trial, const char *router, double at)
 {
-    PstHeartbeat beat = {.sampler = addr_of(router),
-                         .newest_event_ns = ns_at(at),
-                         .received_ns = ns_at(at + 1)};
+    PstHeartbeat beat = {
+        .sampler = addr_of(router), .newest_event_ns = ns_at(at), .received_ns = ns_at(at + 1)};
     engine_heartbeat(trial->engine, &beat);
     trial_take(trial);
 }

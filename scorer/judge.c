@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "judge.h"
+
+#include "detector.h"
+#include "evidence_words.h"
+
+#define LOOKS 64 /* for an episode to end early */
+
+/* --- one unit ---------------------------------------------------------------------------- */
+
+void judge_unit(const Engine *engine, guint32 id, Judged *out)
+{
+    Unit *unit = unit_table_at(engine->units, id);
+    out->unit = unit;
+    out->id = id;
+    out->rules = (UnitRules){
+        .known = unit->known,
+        .ceiling = unit->exempt ? rules_ceiling(engine->rules, &unit->unit) : 0,
+    };
+    out->law = (Law){&engine->recursion, engine->thinning, &out->rules};
+    for (guint pair = 0; pair < PST_PAIR_COUNT; pair++)
+        out->block[pair] = unit_table_block(engine->units, unit, (PstPortPair)pair);
+}
+
+static gint64 newest_of(const Judged *j)
+{
+    gint64 newest = 0;
+    for (guint pair = 0; pair < PST_PAIR_COUNT; pair++)
+        if (j->block[pair] != NULL)
+            newest = MAX(newest, (gint64)j->block[pair]->newest_s);
+    return newest;
+}
+
+static void assess(const Engine *engine, const Judged *j, gint64 open_s, gint64 at_s,
+                   Assessment *out)
+{
+    detector_assess(&engine->conf, &j->law, (const Block *const *)j->block, open_s, at_s, out);
+}
+
+/* Cells back to the idle state, windows empty. */
+void judge_restart(Judged *j)
+{
+    for (guint pair = 0; pair < PST_PAIR_COUNT; pair++)
+        if (j->block[pair] != NULL)
+            block_init(j->block[pair], &j->law, j->block[pair]->newest_s,
+                       (double)j->block[pair]->r);
+    j->unit->credit = 0;
+}
+
+/* --- episodes ---------------------------------------------------------------------------- */
+
+Episode *judge_episode(const Engine *engine, guint32 id)
+{
+    return pool_at(&engine->episodes, id);
+}
+
+/* The row of a band as it stood when it was crossed; the rest is the caller's. */
+static PstVerdict *queue_verdict(Engine *engine, const Judged *j, const Episode *episode,
+                                 PstBand band)
+{
+    const EpisodeCrossing *crossing = &episode->crossing[band];
+    g_array_set_size(engine->verdicts, engine->verdicts->len + 1);
+    PstVerdict *v = &g_array_index(engine->verdicts, PstVerdict, engine->verdicts->len - 1);
+    v->unit = j->unit->unit;
+    v->partition = engine->partition;
+    v->position = crossing->position;
+    v->episode_ns = episode->first_ns;
+    v->band = band;
+    v->time_ns = crossing->time_ns;
+    v->received_ns = crossing->received_ns;
+    v->usual = crossing->peak.usual;
+    v->window_s = scale_tau_s[crossing->peak.scale];
+    v->channel = crossing->peak.channel == CHANNEL_SESSIONS ? 'S' : 'D';
+    v->pair = (PstPortPair)crossing->peak.pair;
+    v->failed = (guint32)MIN(episode->failed, G_MAXUINT32);
+    v->sampling = crossing->sampling;
+    v->cold = !j->rules.known;
+    v->first_ns = episode->first_ns;
+    v->last_ns = episode->last_ns;
+    episode_show(episode, v);
+    return v;
+}
+
+static void put_words(const Engine *engine, const Judged *j, const Episode *episode,
+                      PstVerdict *verdict)
+{
+    const WordsFacts facts = {
+        .episode = episode,
+        .peak = &episode->crossing[verdict->band].peak,
+        .gate = j->rules.known ? engine->conf.gate_known : engine->conf.gate_cold,
+        .ceiling = j->rules.ceiling,
+    };
+    evidence_words(verdict, &facts);
+}
+
+static void queue_ended(Engine *engine, const Judged *j, const Episode *episode, PstBand band)
+{
+    PstVerdict *v = queue_verdict(engine, j, episode, band);
+    v->ended = TRUE;
+    v->evidence = episode->highest_evidence;
+    v->score = episode->highest_score;
+    v->sessions_seen = (double)episode->sessions;
+    v->destinations_seen = (double)episode->destinations;
+    v->sampling = episode->sessions > 0 ? episode->real / (double)episode->sessions : 1;
+    v->sessions_low = detector_lower_bound(v->sessions_seen, 1 / v->sampling) * v->sampling;
+    put_words(engine, j, episode, v);
+}
+
+/* Ends the unit's episode, if it has one. One that never opened goes in silence. */
+void judge_end(Engine *engine, Judged *j)
+{
+    guint32 id = j->unit->episode;
+    if (id == 0)
+        return;
+    const Episode *episode = judge_episode(engine, id);
+    for (guint band = 0; band < PST_BAND_COUNT; band++)
+        if (episode->bands & BAND_BIT(band))
+            queue_ended(engine, j, episode, (PstBand)band);
+    if (episode->open) {
+        engine->s.episodes_ended++;
+        engine->s.open--;
+        judge_restart(j);
+    }
+    pool_put(&engine->episodes, id);
+    j->unit->episode = 0;
+    j->unit->credit = 0;
+}
+
+/* The episode to end early: the longest silent of some, not an open one if there is another. */
+static guint32 least_episode(Engine *engine)
+{
+    guint32 best = 0, open = 0;
+    for (guint32 looks = 0; looks < engine->episodes.used; looks++) {
+        if (looks >= LOOKS && (best != 0 || open != 0))
+            break;
+        engine->s.episode_hand = engine->s.episode_hand % engine->episodes.used + 1;
+        const Episode *episode = judge_episode(engine, engine->s.episode_hand);
+        if (!episode->in_use)
+            continue;
+        guint32 *slot = episode->open ? &open : &best;
+        if (*slot == 0 || episode->last_ns < judge_episode(engine, *slot)->last_ns)
+            *slot = engine->s.episode_hand;
+    }
+    return best != 0 ? best : open;
+}
+
+static Episode *begin_episode(Engine *engine, Judged *j, const Assessment *now, gint64 event_ns)
+{
+    if (engine->episodes.count >= engine->conf.max_episodes) {
+        Judged other;
+        judge_unit(engine, judge_episode(engine, least_episode(engine))->unit, &other);
+        judge_end(engine, &other);
+        engine->s.episodes_evicted++;
+    }
+    j->unit->episode = pool_take(&engine->episodes);
+    Episode *episode = judge_episode(engine, j->unit->episode);
+    episode->unit = j->id;
+    episode->in_use = 1;
+    episode->first_ns = episode->last_ns = event_ns;
+    /* What the windows hold is the beginning of it; the sighting at hand is among it. */
+    episode->sessions = (guint64)now->seen;
+    episode->destinations = (guint64)now->destinations;
+    episode->real = now->seen * now->sampling;
+    return episode;
+}
+
+void judge_add(Engine *engine, const Judged *j, const Sighting *s)
+{
+    Episode *episode = judge_episode(engine, j->unit->episode);
+    const Exporter *exporter = watermark_at(engine->watermark, s->place);
+    episode->first_ns = episode->open ? episode->first_ns : MIN(episode->first_ns, s->event_ns);
+    episode->last_ns = MAX(episode->last_ns, s->event_ns);
+    episode->ports |= (guint8)activity_port_bit(s->session.port);
+    episode_exporter(episode, &exporter->addr, exporter->rate);
+    if (!s->new_session)
+        return;
+    if (s->flow->sampling_rate <= 1 && (s->flow->has & PST_HAS_TCP_FLAGS)) {
+        episode->countable++;
+        episode->failed += s->session.failed ? 1 : 0;
+    }
+    episode_sample(episode, engine->conf.key, s->flow, &s->session, s->event_ns);
+}
+
+static void count_totals(Engine *engine, const Judged *j, const Sighting *s)
+{
+    Episode *episode = judge_episode(engine, j->unit->episode);
+    episode->sessions += s->new_session ? 1 : 0;
+    episode->real += s->new_session ? s->inverse_q : 0;
+    episode->destinations += s->new_d ? 1 : 0;
+}
+
+static void cross(Engine *engine, const Judged *j, Episode *episode, const Assessment *now,
+                  const Sighting *s, PstBand band)
+{
+    guint64 *const crossings[] = {&engine->s.watches, &engine->s.flags, &engine->s.blocks};
+    (*crossings[band])++;
+    if (!episode->open) {
+        episode->open = 1;
+        engine->s.open++;
+    }
+    episode->bands |= (guint8)BAND_BIT(band);
+    episode->quiet_s = 0;
+    EpisodeCrossing *crossing = &episode->crossing[band];
+    crossing->time_ns = s->event_ns;
+    crossing->received_ns = s->flow->received_ns;
+    crossing->position = s->position;
+    crossing->peak = now->peak;
+    crossing->sampling = now->sampling;
+    PstVerdict *v = queue_verdict(engine, j, episode, band);
+    v->evidence = now->evidence;
+    v->score = now->score;
+    v->sessions_seen = now->seen;
+    v->sessions_low = now->low;
+    v->destinations_seen = now->destinations;
+    put_words(engine, j, episode, v);
+}
+
+/* Judges the unit after a sighting, and says how many more need no judging. */
+static void look(Engine *engine, Judged *j, const Sighting *s)
+{
+    Assessment now;
+    gint64 at_s = newest_of(j), open_s = at_s - engine->conf.watermark_s;
+    assess(engine, j, open_s, at_s, &now);
+    if (j->unit->episode == 0 && now.evidence > 0) {
+        begin_episode(engine, j, &now, s->event_ns);
+        judge_add(engine, j, s);
+    }
+    PstBand next = PST_BAND_COUNT;
+    if (j->unit->episode != 0) {
+        Episode *episode = judge_episode(engine, j->unit->episode);
+        episode->highest_evidence = MAX(episode->highest_evidence, now.evidence);
+        episode->highest_score = MAX(episode->highest_score, now.score);
+        for (guint band = 0; band < PST_BAND_COUNT; band++)
+            if ((now.bands & BAND_BIT(band)) && !(episode->bands & BAND_BIT(band)))
+                cross(engine, j, episode, &now, s, (PstBand)band);
+        next = PST_BAND_WATCH;
+        while (next < PST_BAND_COUNT && (episode->bands & BAND_BIT(next)))
+            next++;
+        if (next == PST_BAND_COUNT) {
+            j->unit->credit = G_MAXUINT32; /* nothing left to cross */
+            return;
+        }
+    }
+    j->unit->credit = detector_credit(&engine->conf, &j->law, (const Block *const *)j->block, &now,
+                                      next, open_s, at_s);
+}
+
+void judge_score(Engine *engine, Judged *j, const Sighting *s)
+{
+    Block *block = j->block[s->session.pair];
+    block_advance(block, &j->law, s->at_s);
+    if (block_thin(block, s->inverse_q))
+        j->unit->credit = 0;
+    if (s->new_s)
+        block_count(block, CHANNEL_SESSIONS, s->at_s);
+    if (s->new_d)
+        block_count(block, CHANNEL_DESTINATIONS, s->at_s);
+    if (s->new_session)
+        block_count_session(block, s->at_s);
+    if (j->unit->episode != 0) {
+        count_totals(engine, j, s);
+        judge_add(engine, j, s);
+    }
+    if (j->unit->credit > 0)
+        j->unit->credit--;
+    else
+        look(engine, j, s);
+}
+
+void judge_tick(Engine *engine, guint32 id, gint64 now_s)
+{
+    Episode *episode = judge_episode(engine, id);
+    Judged j;
+    Assessment now;
+    judge_unit(engine, episode->unit, &j);
+    gint64 at_s = MAX(now_s, newest_of(&j));
+    assess(engine, &j, at_s, at_s, &now);
+    episode->highest_evidence = MAX(episode->highest_evidence, now.evidence);
+    episode->highest_score = MAX(episode->highest_score, now.score);
+    gboolean loud = now.evidence >= (episode->open ? engine->conf.band_at[PST_BAND_WATCH] : 1e-9);
+    if (loud)
+        episode->quiet_s = 0;
+    else if (episode->quiet_s == 0)
+        episode->quiet_s = now_s;
+    else if (now_s - episode->quiet_s >= (gint64)engine->conf.quiet_s)
+        judge_end(engine, &j);
+}

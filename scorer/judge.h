@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* One unit before the judge: sightings into its cells, bands crossed, episodes begun and ended.
+ * Part of the engine (engine.h); verdicts go into its queue. */
+#include "engine_parts.h"
+
+/* A unit with everything that judging it takes. */
+typedef struct {
+    Unit *unit;
+    guint32 id;
+    UnitRules rules;
+    Law law;
+    Block *block[PST_PAIR_COUNT];
+} Judged;
+
+void judge_unit(const Engine *engine, guint32 id, Judged *out);
+
+/* Borrowed until the episode ends. */
+Episode *judge_episode(const Engine *engine, guint32 id);
+
+/* Counts a sighting that is new in one way or another, and judges the unit if that could matter.
+ * The unit has a block for its port pair. */
+void judge_score(Engine *engine, Judged *j, const Sighting *s);
+
+/* Adds a sighting's evidence to the unit's episode, which it has; nothing is scored. */
+void judge_add(Engine *engine, const Judged *j, const Sighting *s);
+
+/* At a full minute of the watermark: an episode that has been quiet for long enough ends. */
+void judge_tick(Engine *engine, guint32 episode_id, gint64 now_s);
+
+/* Ends the unit's episode, if it has one; its cells restart. One that never opened goes in
+ * silence. */
+void judge_end(Engine *engine, Judged *j);
+
+/* Cells back to the idle state, windows empty. */
+void judge_restart(Judged *j);

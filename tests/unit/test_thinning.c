@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "thinning.h"
+
+#include <criterion/criterion.h>
+#include <math.h>
+
+static EngineConf conf;
+static Thinning *thinning;
+
+static void make(void)
+{
+    engine_conf_init(&conf);
+    thinning = thinning_new(&conf);
+}
+
+static void drop(void)
+{
+    thinning_free(thinning);
+}
+
+TestSuite(thinning, .init = make, .fini = drop);
+
+static double envelope(gboolean known, Channel channel, guint scale, double r)
+{
+    UnitRules rules = {.known = known};
+    return thinning_envelope(thinning, &rules, channel, scale, thinning_code(r));
+}
+
+Test(thinning, keeps_every_session_at_one_to_one)
+{
+    cr_assert_eq(thinning_q(1, 14), 1);
+    cr_assert_eq(thinning_pair_q(thinning, thinning_code(1), PST_PAIR_SMTP), 1);
+}
+
+Test(thinning, follows_one_minus_all_packets_missed)
+{
+    cr_assert_float_eq(thinning_q(100, 14), 1 - pow(0.99, 14), 1e-12);
+    cr_assert_float_eq(thinning_q(4096, 23), 1 - pow(1 - 1 / 4096.0, 23), 1e-12);
+    double q = thinning_pair_q(thinning, thinning_code(1000), PST_PAIR_SUBMISSION);
+    cr_assert_float_eq(q, thinning_q(1000, 23), 1e-3 * q);
+}
+
+Test(thinning, codes_are_within_a_thousandth)
+{
+    cr_assert_eq(thinning_value(thinning, thinning_code(1)), 1);
+    for (double x = 1; x < 1e6; x *= 1.37)
+        cr_assert_float_eq(thinning_value(thinning, thinning_code(x)), x, 6e-4 * x);
+    cr_assert_geq(thinning_value(thinning, thinning_code(1e300)), 1e6, "the far end is bounded");
+}
+
+Test(thinning, shrinks_through_the_stated_points)
+{
+    cr_assert_float_eq(thinning_phi(1, TRUE), 0.8, 1e-9);
+    cr_assert_float_eq(thinning_phi(0.13, TRUE), 0.5, 1e-9);
+    cr_assert_float_eq(thinning_phi(0.014, TRUE), 0.06, 1e-9);
+    cr_assert_float_eq(thinning_phi(0.0034, TRUE), 0.03, 1e-9);
+    cr_assert_float_eq(thinning_phi(1, FALSE), 0.18, 1e-9);
+    cr_assert_float_eq(thinning_phi(0.13, FALSE), 0.075, 1e-9);
+    cr_assert_float_eq(thinning_phi(0.014, FALSE), 0.0018, 1e-9);
+    cr_assert_float_eq(thinning_phi(0.0034, FALSE), 0.0003, 1e-9);
+    cr_assert_float_eq(thinning_phi(0.0001, FALSE), 0.0003, 1e-9);
+    for (double q = 1; q > 0.002; q *= 0.99)
+        for (guint known = 0; known < 2; known++) {
+            cr_assert_leq(thinning_phi(q * 0.99, known != 0), thinning_phi(q, known != 0));
+            cr_assert_float_eq(thinning_phi(q * 0.99, known != 0), thinning_phi(q, known != 0),
+                               0.01, "no step");
+        }
+}
+
+Test(thinning, gives_the_floors_of_a_cold_unit_at_one_to_one)
+{
+    static const double sessions[SCALES] = {8, 20, 50, 150, 450};
+    static const double destinations[SCALES] = {6, 15, 35, 90, 250};
+    for (guint j = 0; j < SCALES; j++) {
+        cr_assert_float_eq(envelope(FALSE, CHANNEL_SESSIONS, j, 1), 0.18 * sessions[j], 1e-9);
+        cr_assert_float_eq(envelope(FALSE, CHANNEL_DESTINATIONS, j, 1), 0.18 * destinations[j],
+                           1e-9);
+        cr_assert_float_eq(envelope(TRUE, CHANNEL_SESSIONS, j, 1), 0.8 * sessions[j], 1e-9);
+    }
+}
+
+Test(thinning, uses_session_floors_for_destinations_when_half_is_missed)
+{
+    cr_assert_lt(envelope(FALSE, CHANNEL_DESTINATIONS, 2, 1.9),
+                 envelope(FALSE, CHANNEL_SESSIONS, 2, 1.9));
+    cr_assert_eq(envelope(FALSE, CHANNEL_DESTINATIONS, 2, 2.1),
+                 envelope(FALSE, CHANNEL_SESSIONS, 2, 2.1));
+}
+
+Test(thinning, caps_repeats_by_rate)
+{
+    static const struct {
+        double rate;
+        guint cap;
+    } rows[] = {{1, 16},   {9, 16},   {11, 8},   {100, 8},  {310, 8},  {320, 3},
+                {1000, 3}, {2000, 3}, {2100, 2}, {4096, 2}, {65536, 2}};
+    for (guint i = 0; i < G_N_ELEMENTS(rows); i++)
+        for (guint pair = 0; pair < PST_PAIR_COUNT; pair++) {
+            double q = thinning_q(rows[i].rate, conf.session_packets[pair]);
+            cr_assert_eq(thinning_cap(thinning, q, (PstPortPair)pair), rows[i].cap, "1:%g gives %u",
+                         rows[i].rate, thinning_cap(thinning, q, (PstPortPair)pair));
+        }
+}
+
+Test(thinning, lets_an_exemption_raise_the_envelope_and_never_lower_it)
+{
+    UnitRules rules = {.ceiling = 5000};
+    for (guint j = 0; j < 4; j++)
+        cr_assert_float_eq(thinning_envelope(thinning, &rules, CHANNEL_SESSIONS, j, 0), 5000, 1e-9);
+    cr_assert_float_eq(thinning_envelope(thinning, &rules, CHANNEL_SESSIONS, 4, 0), 15000, 1e-9);
+    rules.ceiling = 0.1;
+    cr_assert_float_eq(thinning_envelope(thinning, &rules, CHANNEL_SESSIONS, 0, 0), 1.44, 1e-9);
+}
