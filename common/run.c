@@ -147,9 +147,7 @@ static void add_option(struct PstRunState *state, GArray *entries, const PstConf
         .arg_description = value_word(row),
     };
     if (*row->def != '\0' && row->type != PST_CONF_BOOL)
-        entry.description =
-            keep_take(state, g_strdup_printf("%s (%s%s%s)", row->help, row->def,
-                                             *row->unit != '\0' ? " " : "", row->unit));
+        entry.description = keep_take(state, g_strdup_printf("%s (%s)", row->help, row->def));
     g_array_append_val(entries, entry);
 }
 

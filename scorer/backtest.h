@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* The engine over recorded flows: what would have been flagged. No bus, no database, no clock. */
+#include <stdio.h>
+
+#include "engine.h"
+#include "prefix_map.h"
+
+typedef enum { BACKTEST_TEXT, BACKTEST_JSON } BacktestFormat;
+
+typedef struct {
+    const EngineConf *engine;
+    const PstPrefixMap *networks; /* NULL: only flows that carry a direction can be judged */
+    BacktestFormat format;
+    const char *const *files; /* in the order of their time; "-" is stdin; NULL-terminated */
+    FILE *out;
+} BacktestOptions;
+
+/* Writes the crossings in the order of their event time, then the summary.
+ * @error USAGE: a file cannot be opened, or no flow has a direction and there are no networks;
+ * DATA: nothing in the files is a flow; IO. */
+gboolean backtest(const BacktestOptions *options, GError **error) G_GNUC_WARN_UNUSED_RESULT;

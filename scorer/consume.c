@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "consume.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "partition.h"
+#include "postern/unit.h"
+
+enum {
+    POLL_MS = 200,
+    POLL_MESSAGES = 64,
+    PAUSE_FIRST_MS = 100,
+    PAUSE_MAX_MS = 10000,
+    LAG_EVERY_S = 5
+};
+
+static const char *const topics[] = {PST_TOPIC_SMTP, PST_TOPIC_EVIDENCE, NULL};
+
+typedef struct {
+    const ConsumeOptions *o;
+    Meters *meters;
+    char *owner;            /* host and process, for people */
+    guint32 count;          /* partitions of the bus */
+    Partition **partitions; /* count of them; NULL: not ours */
+    GError *fatal;          /* why we cannot go on, found inside a callback */
+    PstMono lag_next;
+    PstLogLimit bus_limit;
+} Consumer;
+
+/* ---- patience ---- */
+
+typedef gboolean (*Attempt)(Consumer *c, gpointer user, GError **error);
+
+/* Tries until it works. FALSE with *error: it never will; FALSE without: asked to stop. */
+static gboolean persist(Consumer *c, PstCell *away, const char *subject, Attempt attempt,
+                        gpointer user, GError **error)
+{
+    int pause_ms = PAUSE_FIRST_MS;
+    for (gboolean told = FALSE; !pst_run_stopping(c->o->run);) {
+        g_autoptr(GError) why = NULL;
+        if (attempt(c, user, &why)) {
+            if (told)
+                pst_log(PST_LOG_NOTICE, subject, "back");
+            pst_cell_set(away, 0);
+            return TRUE;
+        }
+        if (pst_error_class(why) != PST_ERROR_CLASS_TRANSIENT) {
+            g_propagate_error(error, g_steal_pointer(&why));
+            return FALSE;
+        }
+        if (!told)
+            pst_log(PST_LOG_ERR, subject, "away, trying again until it is back: %s", why->message);
+        told = TRUE;
+        pst_cell_set(away, 1);
+        pst_run_tick(c->o->run);
+        pst_run_wait(c->o->run, pause_ms);
+        pause_ms = MIN(pause_ms * 2, PAUSE_MAX_MS);
+    }
+    return FALSE;
+}
+
+/* ---- partitions come and go ---- */
+
+static void count_partitions(Consumer *c)
+{
+    guint64 held = 0, rebuilding = 0;
+    for (guint32 i = 0; i < c->count; i++) {
+        held += c->partitions[i] != NULL;
+        rebuilding += c->partitions[i] != NULL && partition_is_rebuilding(c->partitions[i]);
+    }
+    pst_cell_set(c->meters->partitions, held);
+    pst_cell_set(c->meters->rebuilding, rebuilding);
+}
+
+static void drop_partition(Consumer *c, guint32 number)
+{
+    g_clear_pointer(&c->partitions[number], partition_free);
+    count_partitions(c);
+}
+
+static gboolean try_take(Consumer *c, gpointer user, GError **error)
+{
+    guint32 number = GPOINTER_TO_UINT(user);
+    c->partitions[number] =
+        partition_take(c->o->sink, c->o->engine, number, c->count, c->owner, c->meters, error);
+    return c->partitions[number] != NULL;
+}
+
+typedef struct {
+    const char *topic;
+    guint32 partition;
+    gint64 first, end;
+} Bounds;
+
+static gboolean try_bounds(Consumer *c, gpointer user, GError **error)
+{
+    Bounds *bounds = user;
+    return pst_bus_bounds(c->o->bus, bounds->topic, (gint32)bounds->partition, &bounds->first,
+                          &bounds->end, error);
+}
+
+static gboolean on_assigned(gpointer user, const char *topic, gint32 number, gint64 *out_position)
+{
+    Consumer *c = user;
+    if (c->fatal != NULL || number < 0 || (guint32)number >= c->count)
+        return FALSE;
+    Bounds bounds = {.topic = topic, .partition = (guint32)number};
+    if (!persist(c, c->meters->bus_away, "bus", try_bounds, &bounds, &c->fatal))
+        return FALSE;
+    if (c->partitions[number] == NULL && !persist(c, c->meters->database_away, "database", try_take,
+                                                  GUINT_TO_POINTER(number), &c->fatal))
+        return FALSE;
+    *out_position = partition_assigned(c->partitions[number], topic, bounds.first, bounds.end);
+    count_partitions(c);
+    return TRUE;
+}
+
+static void on_revoked(gpointer user, const char *topic, gint32 number)
+{
+    Consumer *c = user;
+    if (number >= 0 && (guint32)number < c->count)
+        drop_partition(c, (guint32)number);
+}
+
+/* ---- ticks ---- */
+
+static gboolean try_open(Consumer *c, gpointer user, GError **error)
+{
+    return partition_open_tick(user, error);
+}
+
+static gboolean try_commit(Consumer *c, gpointer user, GError **error)
+{
+    return partition_commit(user, error);
+}
+
+/* TRUE: go on (a partition that was lost is dropped). FALSE: the end, *error says why or nothing.
+ */
+static gboolean settle(Consumer *c, Partition *p, Attempt attempt, GError **error)
+{
+    g_autoptr(GError) why = NULL;
+    if (persist(c, c->meters->database_away, "database", attempt, p, &why))
+        return TRUE;
+    if (g_error_matches(why, PST_ERROR, PST_ERROR_FENCED)) {
+        pst_log(PST_LOG_ERR, "consumer", "partition given up: %s", why->message);
+        pst_cell_add_owned(c->meters->fenced, 1);
+        drop_partition(c, partition_number(p));
+        return TRUE;
+    }
+    if (why != NULL)
+        g_propagate_error(error, g_steal_pointer(&why));
+    return FALSE;
+}
+
+static gboolean commit(Consumer *c, guint32 number, GError **error)
+{
+    Partition *p = c->partitions[number];
+    if (!settle(c, p, try_commit, error))
+        return FALSE;
+    p = c->partitions[number];
+    if (p == NULL)
+        return TRUE; /* fenced */
+    for (gsize t = 0; topics[t] != NULL; t++)
+        if (partition_position(p, topics[t]) != PST_BUS_OLDEST)
+            pst_bus_commit(c->o->bus, topics[t], (gint32)number, partition_position(p, topics[t]));
+    meters_engine(c->meters, number, partition_engine_stats(p));
+    return TRUE;
+}
+
+static gboolean commit_due(Consumer *c, GError **error)
+{
+    PstMono now = pst_mono_now();
+    for (guint32 i = 0; i < c->count; i++)
+        if (c->partitions[i] != NULL && partition_tick_is_due(c->partitions[i], now) &&
+            !commit(c, i, error))
+            return FALSE;
+    return TRUE;
+}
+
+/* ---- messages ---- */
+
+static gboolean take_message(Consumer *c, const PstBusMessage *m, GError **error)
+{
+    guint32 number = (guint32)m->partition;
+    if (m->partition < 0 || number >= c->count || c->partitions[number] == NULL)
+        return TRUE; /* fenced a moment ago */
+    Partition *p = c->partitions[number];
+    if (partition_needs_tick(p, m)) {
+        if (!settle(c, p, try_open, error))
+            return FALSE;
+        if (c->partitions[number] == NULL)
+            return TRUE;
+    }
+    gboolean was_rebuilding = partition_is_rebuilding(p);
+    partition_message(p, m);
+    if (was_rebuilding && !partition_is_rebuilding(p))
+        count_partitions(c);
+    return !partition_tick_is_due(p, (PstMono){0}) || commit(c, number, error);
+}
+
+static void show_lag(Consumer *c)
+{
+    PstMono now = pst_mono_now();
+    if (now.ns < c->lag_next.ns)
+        return;
+    c->lag_next = pst_mono_add(now, pst_span_s(LAG_EVERY_S));
+    for (guint32 i = 0; i < c->count; i++) {
+        for (gsize t = 0; topics[t] != NULL && c->partitions[i] != NULL; t++) {
+            gint64 first, end, position = partition_position(c->partitions[i], topics[t]);
+            if (pst_bus_bounds(c->o->bus, topics[t], (gint32)i, &first, &end, NULL))
+                meters_lag(c->meters, topics[t], i, (guint64)MAX(0, end - MAX(position, first)));
+        }
+    }
+}
+
+static gboolean poll_once(Consumer *c, GError **error)
+{
+    PstBusMessage messages[POLL_MESSAGES];
+    g_autoptr(GError) why = NULL;
+    gssize n = pst_bus_poll(c->o->bus, POLL_MS, messages, POLL_MESSAGES, &why);
+    if (c->fatal != NULL) {
+        g_propagate_error(error, g_steal_pointer(&c->fatal));
+        return FALSE;
+    }
+    pst_cell_set(c->meters->bus_away, n < 0);
+    if (n < 0 && pst_error_class(why) != PST_ERROR_CLASS_TRANSIENT) {
+        g_propagate_error(error, g_steal_pointer(&why));
+        return FALSE;
+    }
+    if (n < 0) {
+        pst_log_limited(&c->bus_limit, PST_LOG_ERR, "bus", "away, polling on: %s", why->message);
+        pst_run_wait(c->o->run, POLL_MS);
+    }
+    for (gssize i = 0; i < n; i++)
+        if (!take_message(c, &messages[i], error))
+            return FALSE;
+    return commit_due(c, error);
+}
+
+/* What was read is committed once, if the database is there; otherwise it is read again. */
+static void commit_the_rest(Consumer *c)
+{
+    for (guint32 i = 0; i < c->count; i++) {
+        g_autoptr(GError) why = NULL;
+        Partition *p = c->partitions[i];
+        if (p != NULL && partition_tick_is_open(p) && !partition_commit(p, &why))
+            pst_log(PST_LOG_WARN, "consumer", "the last tick is left for the next start: %s",
+                    why->message);
+    }
+}
+
+/* ---- joining ---- */
+
+static gboolean try_topics(Consumer *c, gpointer user, GError **error)
+{
+    gint32 *counts = user;
+    for (gsize t = 0; topics[t] != NULL; t++)
+        if (!pst_bus_ensure_topic(c->o->bus, topics[t], (gint32)c->o->partitions, &counts[t],
+                                  error))
+            return FALSE;
+    return TRUE;
+}
+
+static gboolean try_subscribe(Consumer *c, gpointer user, GError **error)
+{
+    PstBusAssignment assignment = {.assigned = on_assigned, .revoked = on_revoked, .user = c};
+    return pst_bus_subscribe(c->o->bus, c->o->group, topics, &assignment, error);
+}
+
+static gboolean join(Consumer *c, GError **error)
+{
+    gint32 counts[2] = {0};
+    if (!persist(c, c->meters->bus_away, "bus", try_topics, counts, error))
+        return FALSE;
+    if (counts[0] != counts[1] || counts[0] < 1 || counts[0] > PST_PARTITIONS_MAX) {
+        g_set_error(error, PST_ERROR, PST_ERROR_USAGE,
+                    "%s has %d partitions and %s has %d: both need the same number, 1 to %d "
+                    "(docs/scaling.md)",
+                    topics[0], counts[0], topics[1], counts[1], PST_PARTITIONS_MAX);
+        return FALSE;
+    }
+    c->count = (guint32)counts[0];
+    c->partitions = g_new0(Partition *, c->count);
+    return persist(c, c->meters->bus_away, "bus", try_subscribe, NULL, error);
+}
+
+gboolean consume(const ConsumeOptions *options, GError **error)
+{
+    Consumer c = {.o = options, .meters = options->meters};
+    c.owner = g_strdup_printf("%s:%d", g_get_host_name(), (int)getpid());
+    g_autoptr(GError) why = NULL;
+    gboolean going = join(&c, &why);
+    if (going)
+        pst_run_ready(options->run);
+    while (going && !pst_run_stopping(options->run)) {
+        pst_run_tick(options->run);
+        if (pst_run_take_reload(options->run))
+            pst_log(PST_LOG_NOTICE, "configuration", "every key of the scorer needs a restart");
+        going = poll_once(&c, &why);
+        show_lag(&c);
+    }
+    if (why == NULL)
+        commit_the_rest(&c);
+    for (guint32 i = 0; i < c.count; i++)
+        partition_free(c.partitions[i]);
+    g_free(c.partitions);
+    g_free(c.owner);
+    g_clear_error(&c.fatal);
+    if (why != NULL)
+        g_propagate_error(error, g_steal_pointer(&why));
+    return error == NULL || *error == NULL;
+}
+
+gboolean consume_ready(gpointer user, GString *out_reasons)
+{
+    const Meters *m = user;
+    gsize before = out_reasons->len;
+    guint64 rebuilding = pst_cell_get(m->rebuilding);
+    if (pst_cell_get(m->bus_away) != 0)
+        g_string_append(out_reasons, "the bus is away\n");
+    if (pst_cell_get(m->database_away) != 0)
+        g_string_append(out_reasons, "the database is away, nothing is read meanwhile\n");
+    if (pst_cell_get(m->partitions) == 0)
+        g_string_append(out_reasons, "no partition is ours yet\n");
+    if (rebuilding != 0)
+        g_string_append_printf(
+            out_reasons, "%" G_GUINT64_FORMAT " partitions rebuild their state\n", rebuilding);
+    return out_reasons->len == before;
+}

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "flow_reader.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "varint.h"
+
+/* A line or message that does not fit is refused. */
+enum { WINDOW_BYTES = 256 * 1024, MESSAGE_MAX = 64 * 1024 };
+
+typedef enum { FORM_UNKNOWN, FORM_JSON, FORM_PROTOBUF } Form;
+
+struct FlowReader {
+    char *path;
+    int fd;
+    gboolean ended; /* nothing more comes from fd */
+    Form form;
+    gsize at, end; /* what is not read yet: window[at … end) */
+    guint8 window[WINDOW_BYTES];
+};
+
+FlowReader *flow_reader_open(const char *path, GError **error)
+{
+    g_autoptr(FlowReader) reader = g_new0(FlowReader, 1);
+    gboolean is_stdin = strcmp(path, "-") == 0;
+    reader->path = g_strdup(is_stdin ? "standard input" : path);
+    reader->fd = is_stdin ? dup(STDIN_FILENO) : open(path, O_RDONLY | O_CLOEXEC);
+    if (reader->fd < 0) {
+        g_set_error(error, PST_ERROR, PST_ERROR_USAGE, "cannot open %s: %s", reader->path,
+                    g_strerror(errno));
+        return NULL;
+    }
+    return g_steal_pointer(&reader);
+}
+
+void flow_reader_close(FlowReader *reader)
+{
+    if (reader == NULL)
+        return;
+    if (reader->fd >= 0)
+        close(reader->fd);
+    g_free(reader->path);
+    g_free(reader);
+}
+
+/* Reads more behind what is left. FALSE: the file failed. */
+static gboolean fill(FlowReader *r, GError **error)
+{
+    memmove(r->window, r->window + r->at, r->end - r->at);
+    r->end -= r->at;
+    r->at = 0;
+    ssize_t n;
+    do
+        n = read(r->fd, r->window + r->end, sizeof r->window - r->end);
+    while (n < 0 && errno == EINTR);
+    if (n < 0) {
+        g_set_error(error, PST_ERROR, PST_ERROR_IO, "cannot read %s: %s", r->path,
+                    g_strerror(errno));
+        return FALSE;
+    }
+    r->ended = n == 0;
+    r->end += (gsize)n;
+    return TRUE;
+}
+
+static gboolean is_space(guint8 c)
+{
+    return c == ' ' || c == '\n' || c == '\r' || c == '\t';
+}
+
+/* JSON starts with '{' and then '"' or '}'. A batch may start with the byte '{' (a message of 123
+ * bytes), but '"' behind it would be field 4 with the wrong type, and '}' is no tag. */
+static Form form_of(const FlowReader *r)
+{
+    gsize i = r->at;
+    while (i < r->end && is_space(r->window[i]))
+        i++;
+    if (i == r->end || r->window[i] != '{')
+        return FORM_PROTOBUF;
+    for (i++; i < r->end && is_space(r->window[i]); i++)
+        ;
+    return i < r->end && (r->window[i] == '"' || r->window[i] == '}') ? FORM_JSON : FORM_PROTOBUF;
+}
+
+/* The next line without its end. FALSE: none is complete yet. */
+static gboolean take_line(FlowReader *r, const char **out_line, gsize *out_len)
+{
+    const guint8 *start = r->window + r->at;
+    const guint8 *newline = memchr(start, '\n', r->end - r->at);
+    if (newline == NULL && !(r->ended && r->at < r->end))
+        return FALSE;
+    gsize len = newline != NULL ? (gsize)(newline - start) : r->end - r->at;
+    *out_line = (const char *)start;
+    *out_len = len;
+    r->at += len + (newline != NULL);
+    return TRUE;
+}
+
+static gboolean is_blank(const char *line, gsize len)
+{
+    for (gsize i = 0; i < len; i++)
+        if (!is_space((guint8)line[i]))
+            return FALSE;
+    return TRUE;
+}
+
+static FlowRead next_json(FlowReader *r, PstFlow *out_flow, GError **error)
+{
+    for (gboolean too_long = FALSE;;) {
+        const char *line;
+        gsize len;
+        if (take_line(r, &line, &len)) {
+            if (too_long)
+                return FLOW_READ_REFUSED;
+            if (is_blank(line, len))
+                continue;
+            return pst_codec_flow_from_json(line, len, out_flow) ? FLOW_READ_FLOW
+                                                                 : FLOW_READ_REFUSED;
+        }
+        if (r->ended)
+            return too_long ? FLOW_READ_REFUSED : FLOW_READ_END;
+        if (r->at == 0 && r->end == sizeof r->window) {
+            too_long = TRUE; /* forget what we have of it */
+            r->at = r->end;
+        }
+        if (!fill(r, error))
+            return FLOW_READ_FAILED;
+    }
+}
+
+static FlowRead next_protobuf(FlowReader *r, PstFlow *out_flow, PstHeartbeat *out_beat,
+                              GError **error)
+{
+    for (;;) {
+        const guint8 *start = r->window + r->at, *end = r->window + r->end;
+        guint64 len = 0;
+        const guint8 *body = pst_get_varint(start, end, &len);
+        if (body != NULL && len <= MESSAGE_MAX && len <= (guint64)(end - body)) {
+            PstBatch batch = pst_batch(start, (gsize)(body - start) + (gsize)len);
+            r->at += (gsize)(body - start) + (gsize)len;
+            PstCodecItem item = pst_batch_next(&batch, out_flow, out_beat);
+            if (item == PST_CODEC_FLOW || item == PST_CODEC_HEARTBEAT)
+                return item == PST_CODEC_FLOW ? FLOW_READ_FLOW : FLOW_READ_HEARTBEAT;
+        } else if (r->ended && start == end) {
+            return FLOW_READ_END;
+        } else if (!r->ended && len <= MESSAGE_MAX && end - start < MESSAGE_MAX + 10) {
+            if (!fill(r, error))
+                return FLOW_READ_FAILED;
+            continue;
+        }
+        r->ended = TRUE; /* the rest cannot be trusted */
+        r->at = r->end;
+        return FLOW_READ_REFUSED;
+    }
+}
+
+FlowRead flow_reader_next(FlowReader *r, PstFlow *out_flow, PstHeartbeat *out_beat, GError **error)
+{
+    if (r->form == FORM_UNKNOWN) {
+        while (!r->ended && r->end < 64)
+            if (!fill(r, error))
+                return FLOW_READ_FAILED;
+        r->form = form_of(r);
+    }
+    return r->form == FORM_JSON ? next_json(r, out_flow, error)
+                                : next_protobuf(r, out_flow, out_beat, error);
+}

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* postern-scorer: from the bus to verdicts in PostgreSQL, or over recorded flows (--backtest). */
+#include <string.h>
+
+#include "backtest.h"
+#include "consume.h"
+#include "pg.h"
+#include "settings.h"
+#include "writer.h"
+
+static gboolean wants_backtest;
+static char *networks_text;
+static char *format_text;
+
+static const GOptionEntry options[] = {
+    {"backtest", 0, 0, G_OPTION_ARG_NONE, &wants_backtest,
+     "Judge recorded flows from FILEs instead of the bus, print what would be flagged, and end",
+     NULL},
+    {"networks", 0, 0, G_OPTION_ARG_STRING, &networks_text,
+     "With --backtest: our own networks, for flows that do not say which side is ours",
+     "FILE|CIDR,..."},
+    {"format", 0, 0, G_OPTION_ARG_STRING, &format_text,
+     "With --backtest: text (for people) or json (a verdict a line)", "text|json"},
+    {NULL},
+};
+
+static const char description[] =
+    "The scorer reads postern.smtp and postern.evidence, keeps the detector's state of each\n"
+    "partition in memory, and writes verdicts, activity, complaints and its own position in one\n"
+    "transaction a second. Killed at any point it goes on with the same verdicts: the state is "
+    "made\n"
+    "again from the bus. Run it as role postern_ingest. An embedded bus has one scorer; with "
+    "Kafka\n"
+    "several share the partitions.\n"
+    "\n"
+    "  postern-scorer --bus embedded:/var/lib/postern/bus.db \\\n"
+    "      --database 'dbname=postern user=postern_ingest' --metrics 127.0.0.1:9102\n"
+    "  postern-scorer --bus kafka://kafka1,kafka2 --database 'host=db dbname=postern' \\\n"
+    "      --config /etc/postern/postern.conf\n"
+    "\n"
+    "Backtest (- is standard input; files in the order of their time):\n"
+    "  postern-scorer --backtest --networks 192.0.2.0/24 --format json flows.json\n"
+    "  postern-collector --read day.pcap --publish all --networks nets --output json:- |\n"
+    "      postern-scorer --backtest --networks nets -\n"
+    "\n"
+    "Exit status: 0 done, 1 failed, 2 usage or configuration.\n";
+
+static int fail(const char *what, GError *error)
+{
+    return pst_run_fail_take(what, error);
+}
+
+static int run_backtest(const PstRun *run, const EngineConf *engine)
+{
+    GError *error = NULL;
+    BacktestOptions backtest_options = {
+        .engine = engine, .files = (const char *const *)run->args, .out = stdout};
+    g_autoptr(PstPrefixMap) networks = NULL;
+    if (format_text != NULL && strcmp(format_text, "json") == 0)
+        backtest_options.format = BACKTEST_JSON;
+    else if (format_text != NULL && strcmp(format_text, "text") != 0)
+        g_set_error(&error, PST_ERROR, PST_ERROR_USAGE,
+                    "--format \"%s\": allowed are text and json", format_text);
+    if (error == NULL && run->args[0] == NULL)
+        g_set_error(&error, PST_ERROR, PST_ERROR_USAGE,
+                    "--backtest needs at least one FILE (- is standard input)");
+    if (error == NULL && networks_text != NULL)
+        backtest_options.networks = networks = pst_networks_load(networks_text, &error);
+    if (error != NULL || !backtest(&backtest_options, &error))
+        return fail("backtest", error);
+    return PST_EXIT_DONE;
+}
+
+static gboolean check_usage(const PstRun *run, const Settings *settings, GError **error)
+{
+    const char *wrong = NULL;
+    if (settings->bus == NULL)
+        wrong = "--bus is missing: kafka://HOST[:PORT],... or embedded:PATH";
+    else if (settings->database == NULL)
+        wrong = "--database is missing: \"host=... user=postern_ingest dbname=...\"";
+    else if (run->args[0] != NULL)
+        wrong = "FILEs are read with --backtest only";
+    else if (networks_text != NULL || format_text != NULL)
+        wrong = "--networks and --format belong to --backtest";
+    if (wrong != NULL)
+        g_set_error_literal(error, PST_ERROR, PST_ERROR_USAGE, wrong);
+    return wrong == NULL;
+}
+
+static gboolean run_scorer(PstRun *run, const Settings *settings, const EngineConf *engine,
+                           Meters *meters, GError **error)
+{
+    if (!check_usage(run, settings, error))
+        return FALSE;
+    PstBusOptions bus_options = {.client_id = "postern-scorer", .extra = settings->bus_options};
+    g_autoptr(PstBus) bus = pst_bus_open(settings->bus, &bus_options, error);
+    if (bus == NULL)
+        return FALSE;
+    PstPg *pg = pst_pg_open_lazy(settings->database, "postern-scorer", error);
+    if (pg == NULL)
+        return FALSE;
+    PstSink *sink = writer_new_take(pg);
+    ConsumeOptions consume_options = {
+        .run = run,
+        .bus = bus,
+        .sink = sink,
+        .engine = engine,
+        .meters = meters,
+        .group = settings->group,
+        .partitions = (guint32)settings->partitions,
+    };
+    gboolean ok = consume(&consume_options, error);
+    sink->free(sink);
+    return ok;
+}
+
+int main(int argc, char **argv)
+{
+    static Meters meters; /* read by /readyz, zero cells until meters_init */
+    Settings settings = {0};
+    const PstProgram program = {
+        .program = "postern-scorer",
+        .summary = "Judges who sends mail to too many strangers.",
+        .description = description,
+        .positional = "[FILE...]",
+        .rows = settings_rows,
+        .target = &settings,
+        .options = options,
+        .ready = consume_ready,
+        .ready_user = &meters,
+    };
+    PstRun run;
+    int status = PST_EXIT_FAILED;
+    if (!pst_run_init(&program, argc, argv, &run, &status))
+        return status;
+    meters_init(&meters, run.stats);
+    EngineConf engine;
+    GError *error = NULL;
+    if (!settings_engine(&settings, &engine, &error))
+        status = fail("configuration", error);
+    else if (wants_backtest)
+        status = run_backtest(&run, &engine);
+    else if (run_scorer(&run, &settings, &engine, &meters, &error))
+        status = PST_EXIT_DONE;
+    else
+        status = fail("scorer", error);
+    pst_run_done(&run);
+    pst_conf_clear(settings_rows, &settings);
+    g_free(networks_text);
+    g_free(format_text);
+    return status;
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* What the scorer counts and shows at /metrics. Cells are written by the consumer's thread only. */
+#include "engine.h"
+#include "stats.h"
+
+typedef struct {
+    PstStats *stats;      /* borrowed: cells per partition are made from it */
+    PstCell *messages[2]; /* taken: of postern.smtp, of postern.evidence */
+    PstCell *duplicates;  /* a producer's batch that came twice */
+    PstCell *malformed;   /* batches or complaints that break their format */
+    PstCell *flows[ENGINE_FATES];
+    PstCell *heartbeats;
+    PstCell *verdicts[PST_BAND_COUNT];
+    PstCell *complaints;
+    PstCell *inputs;     /* decisions applied */
+    PstCell *holes;      /* messages that retention threw away before they were read */
+    PstCell *rebuilt;    /* messages read again to rebuild state */
+    PstCell *ticks;      /* committed */
+    PstCell *tick_us;    /* time spent committing, all ticks */
+    PstCell *retries;    /* ticks tried again because the database was away */
+    PstCell *fenced;     /* partitions lost to another scorer */
+    PstCell *partitions; /* gauges: held, rebuilding */
+    PstCell *rebuilding;
+    PstCell *database_away; /* gauge: 1 while it is */
+    PstCell *bus_away;
+} Meters;
+
+void meters_init(Meters *meters, PstStats *stats);
+/* Messages of @topic not yet read in @partition. */
+void meters_lag(Meters *meters, const char *topic, guint32 partition, guint64 messages);
+/* The present values of a partition's engine. */
+void meters_engine(Meters *meters, guint32 partition, const EngineStats *engine);

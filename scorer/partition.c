@@ -1,0 +1,439 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "partition.h"
+
+#include <string.h>
+
+#include "codec.h"
+#include "log.h"
+#include "postern/bus.h"
+#include "postern/unit.h"
+
+enum { TICK_S = 1, TICK_SIGHTINGS = 10000, INPUTS_PAGE = 1000 };
+
+typedef struct {
+    PstEvidence *evidence;
+    gint64 position;
+} Complaint;
+
+/* What happened since the last commit. */
+typedef struct {
+    PstHold *next; /* NULL: no tick is open */
+    PstMono opened;
+    guint sightings;
+    GArray *beats;      /* PstHeartbeat with something to account for */
+    GArray *complaints; /* Complaint */
+    GArray *verdicts;   /* of the engine, taken once when the tick is closed; else NULL */
+    GArray *activity;
+} Tick;
+
+struct Partition {
+    PstSink *sink;
+    Meters *meters;
+    Engine *engine;
+    PstHold *hold; /* as PostgreSQL has it */
+    char *subject; /* "partition 3", for the log */
+    Tick tick;
+    gint64 live_from[2]; /* messages before it were taken already: of smtp, of evidence */
+
+    gboolean rebuilding;
+    GArray *old_inputs;       /* PstInput: decisions applied before our time, in id order */
+    guint old_inputs_applied; /* how many of them the engine has been given again */
+    GHashTable *old_marks;    /* producers' marks while rebuilding: as hold.producers */
+    PstLogLimit malformed_limit;
+};
+
+static void complaint_clear(gpointer data)
+{
+    pst_evidence_free(((Complaint *)data)->evidence);
+}
+
+static void tick_clear(Tick *tick)
+{
+    g_clear_pointer(&tick->next, pst_hold_free);
+    g_clear_pointer(&tick->verdicts, g_array_unref);
+    g_clear_pointer(&tick->activity, g_array_unref);
+    g_array_set_size(tick->beats, 0);
+    g_array_set_size(tick->complaints, 0);
+    tick->sightings = 0;
+}
+
+void partition_free(Partition *p)
+{
+    if (p == NULL)
+        return;
+    tick_clear(&p->tick);
+    g_array_unref(p->tick.beats);
+    g_array_unref(p->tick.complaints);
+    g_clear_pointer(&p->hold, pst_hold_free);
+    g_clear_pointer(&p->old_inputs, g_array_unref);
+    g_clear_pointer(&p->old_marks, g_hash_table_unref);
+    engine_free(p->engine);
+    g_free(p->subject);
+    g_free(p);
+}
+
+/* Decisions up to the last one that the database says we applied. */
+static gboolean load_old_inputs(Partition *p, GError **error)
+{
+    for (gint64 after = 0; after < p->hold->input_id;) {
+        g_autoptr(GArray) page =
+            p->sink->inputs(p->sink, p->hold->partition, after, INPUTS_PAGE, error);
+        if (page == NULL)
+            return FALSE;
+        for (guint i = 0; i < page->len; i++) {
+            const PstInput *input = &g_array_index(page, PstInput, i);
+            if (input->id <= p->hold->input_id)
+                g_array_append_val(p->old_inputs, *input);
+        }
+        if (page->len < INPUTS_PAGE)
+            return TRUE;
+        after = g_array_index(page, PstInput, page->len - 1).id;
+    }
+    return TRUE;
+}
+
+Partition *partition_take(PstSink *sink, const EngineConf *conf, guint32 partition,
+                          guint32 partitions, const char *owner, Meters *meters, GError **error)
+{
+    g_autoptr(Partition) p = g_new0(Partition, 1);
+    p->sink = sink;
+    p->meters = meters;
+    p->subject = g_strdup_printf("partition %u", partition);
+    p->engine = engine_new(conf, partition);
+    p->tick.beats = g_array_new(FALSE, FALSE, sizeof(PstHeartbeat));
+    p->tick.complaints = g_array_new(FALSE, FALSE, sizeof(Complaint));
+    g_array_set_clear_func(p->tick.complaints, complaint_clear);
+    p->old_inputs = g_array_new(FALSE, FALSE, sizeof(PstInput));
+    p->old_marks = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    p->hold = sink->take(sink, partition, partitions, owner, error);
+    if (p->hold == NULL || !load_old_inputs(p, error))
+        return NULL;
+    return g_steal_pointer(&p);
+}
+
+guint32 partition_number(const Partition *p)
+{
+    return p->hold->partition;
+}
+
+enum { SMTP, EVIDENCE };
+
+static int topic_of(const char *name)
+{
+    return strcmp(name, PST_TOPIC_EVIDENCE) == 0 ? EVIDENCE : SMTP;
+}
+
+gint64 partition_position(const Partition *p, const char *topic)
+{
+    return topic_of(topic) == SMTP ? p->hold->smtp_position : p->hold->evidence_position;
+}
+
+gboolean partition_is_rebuilding(const Partition *p)
+{
+    return p->rebuilding;
+}
+
+/* ---- rebuilding ---- */
+
+/* Gives the engine again what it was given before the message at @offset. */
+static void repeat_inputs(Partition *p, gint64 offset)
+{
+    while (p->old_inputs_applied < p->old_inputs->len) {
+        const PstInput *input = &g_array_index(p->old_inputs, PstInput, p->old_inputs_applied);
+        if (input->applied_at_position > offset)
+            return;
+        engine_input(p->engine, input);
+        p->old_inputs_applied++;
+    }
+}
+
+static void drop_outputs(Partition *p)
+{
+    g_array_unref(engine_take_verdicts(p->engine));
+    g_array_unref(engine_take_activity(p->engine));
+}
+
+static void finish_rebuild(Partition *p)
+{
+    repeat_inputs(p, G_MAXINT64);
+    drop_outputs(p);
+    g_hash_table_remove_all(p->old_marks);
+    if (p->rebuilding)
+        pst_log(PST_LOG_INFO, p->subject, "state rebuilt position=%" G_GINT64_FORMAT,
+                p->hold->smtp_position);
+    p->rebuilding = FALSE;
+}
+
+/* The database stands behind the end of the log: the file was moved away, or the topic was made
+ * anew. Positions move back with the first tick; what was counted from the old log stays. */
+static gint64 start_over(Partition *p, const char *topic, gint64 first, gint64 end)
+{
+    pst_log(PST_LOG_ERR, p->subject,
+            "%s ends before the position in PostgreSQL: this is another bus, it is read from its "
+            "start end=%" G_GINT64_FORMAT " position=%" G_GINT64_FORMAT,
+            topic, end, partition_position(p, topic));
+    p->live_from[topic_of(topic)] = first;
+    if (topic_of(topic) == SMTP)
+        finish_rebuild(p);
+    return PST_BUS_OLDEST;
+}
+
+static void note_hole(Partition *p, const char *topic, gint64 missed)
+{
+    pst_cell_add_owned(p->meters->holes, (guint64)missed);
+    pst_log(PST_LOG_ERR, p->subject,
+            "the bus threw messages of %s away before they were read missed=%" G_GINT64_FORMAT,
+            topic, missed);
+}
+
+gint64 partition_assigned(Partition *p, const char *topic, gint64 first, gint64 end)
+{
+    gint64 position = partition_position(p, topic);
+    if (position > end)
+        return start_over(p, topic, first, end);
+    if (position >= 0 && position < first)
+        note_hole(p, topic, first - position);
+    p->live_from[topic_of(topic)] = position;
+    if (topic_of(topic) == EVIDENCE)
+        return position;
+    p->rebuilding = position > first;
+    if (!p->rebuilding) {
+        finish_rebuild(p);
+        return position;
+    }
+    pst_log(PST_LOG_INFO, p->subject,
+            "rebuilding state messages=%" G_GINT64_FORMAT " position=%" G_GINT64_FORMAT,
+            position - first, position);
+    return PST_BUS_OLDEST;
+}
+
+/* ---- messages ---- */
+
+static gboolean is_live(const Partition *p, const PstBusMessage *m)
+{
+    return m->offset >= p->live_from[topic_of(m->topic)];
+}
+
+/* FALSE: a copy of a message that counted already. */
+static gboolean is_first(GHashTable *marks, const PstBusMessage *m)
+{
+    if (m->stamp.producer == NULL || *m->stamp.producer == '\0')
+        return TRUE;
+    g_autofree char *key = pst_hold_producer_key(m->topic, m->stamp.producer);
+    PstProducerMark *mark = g_hash_table_lookup(marks, key);
+    if (mark != NULL &&
+        !pst_bus_stamp_after(m->stamp.epoch, m->stamp.sequence, mark->epoch, mark->sequence))
+        return FALSE;
+    if (mark == NULL) {
+        mark = g_new(PstProducerMark, 1);
+        g_hash_table_insert(marks, g_steal_pointer(&key), mark);
+    }
+    *mark = (PstProducerMark){m->stamp.epoch, m->stamp.sequence};
+    return TRUE;
+}
+
+static void count_flow(Partition *p, EngineFate fate)
+{
+    pst_cell_add_owned(p->meters->flows[fate], 1);
+    if (fate == ENGINE_NEW || fate == ENGINE_KNOWN || fate == ENGINE_LATE)
+        p->tick.sightings++;
+}
+
+static void keep_beat(Partition *p, const PstHeartbeat *beat)
+{
+    guint64 lost = 0;
+    for (guint i = 0; i < PST_LOSS_COUNT; i++)
+        lost |= beat->lost[i];
+    if (lost != 0 || beat->received != 0)
+        g_array_append_val(p->tick.beats, *beat);
+    pst_cell_add_owned(p->meters->heartbeats, 1);
+}
+
+static void count_malformed(Partition *p, const PstBusMessage *m)
+{
+    pst_cell_add_owned(p->meters->malformed, 1);
+    pst_log_limited(&p->malformed_limit, PST_LOG_WARN, p->subject,
+                    "message breaks its format, the rest of it is dropped topic=%s "
+                    "offset=%" G_GINT64_FORMAT " producer=%s",
+                    m->topic, m->offset, m->stamp.producer != NULL ? m->stamp.producer : "");
+}
+
+static void feed(Partition *p, const PstBusMessage *m, gboolean live)
+{
+    PstBatch batch = pst_batch(m->data, m->len);
+    for (;;) {
+        PstFlow flow;
+        PstHeartbeat beat;
+        switch (pst_batch_next(&batch, &flow, &beat)) {
+        case PST_CODEC_FLOW: {
+            EngineFate fate = engine_flow(p->engine, &flow, m->offset);
+            if (live)
+                count_flow(p, fate);
+            break;
+        }
+        case PST_CODEC_HEARTBEAT:
+            engine_heartbeat(p->engine, &beat);
+            if (live)
+                keep_beat(p, &beat);
+            break;
+        case PST_CODEC_MALFORMED:
+            if (live)
+                count_malformed(p, m);
+            return;
+        case PST_CODEC_END:
+            return;
+        }
+    }
+}
+
+static void rebuild_from(Partition *p, const PstBusMessage *m)
+{
+    repeat_inputs(p, m->offset);
+    if (is_first(p->old_marks, m))
+        feed(p, m, FALSE);
+    drop_outputs(p);
+    pst_cell_add_owned(p->meters->rebuilt, 1);
+    if (m->offset + 1 >= p->live_from[SMTP])
+        finish_rebuild(p);
+}
+
+static void take_smtp(Partition *p, const PstBusMessage *m)
+{
+    if (is_first(p->tick.next->producers, m))
+        feed(p, m, TRUE);
+    else
+        pst_cell_add_owned(p->meters->duplicates, 1);
+    p->tick.next->smtp_position = m->offset + 1;
+}
+
+static void take_evidence(Partition *p, const PstBusMessage *m)
+{
+    p->tick.next->evidence_position = m->offset + 1;
+    if (!is_first(p->tick.next->producers, m)) {
+        pst_cell_add_owned(p->meters->duplicates, 1);
+        return;
+    }
+    Complaint complaint = {pst_evidence_decode(m->data, m->len), m->offset};
+    if (complaint.evidence == NULL)
+        count_malformed(p, m);
+    else
+        g_array_append_val(p->tick.complaints, complaint);
+}
+
+void partition_message(Partition *p, const PstBusMessage *m)
+{
+    int topic = topic_of(m->topic);
+    if (!is_live(p, m)) {
+        if (topic == SMTP && p->rebuilding)
+            rebuild_from(p, m);
+        return;
+    }
+    g_assert(p->tick.next != NULL);
+    pst_cell_add_owned(p->meters->messages[topic], 1);
+    if (topic == SMTP)
+        take_smtp(p, m);
+    else
+        take_evidence(p, m);
+    p->live_from[topic] = m->offset + 1;
+}
+
+/* ---- ticks ---- */
+
+gboolean partition_needs_tick(const Partition *p, const PstBusMessage *m)
+{
+    return p->tick.next == NULL && is_live(p, m);
+}
+
+gboolean partition_tick_is_open(const Partition *p)
+{
+    return p->tick.next != NULL;
+}
+
+gboolean partition_open_tick(Partition *p, GError **error)
+{
+    g_assert(p->tick.next == NULL);
+    g_autoptr(PstHold) next = pst_hold_copy(p->hold);
+    if (!p->rebuilding) { /* a decision meets an engine that has seen everything before it */
+        g_autoptr(GArray) inputs =
+            p->sink->inputs(p->sink, p->hold->partition, p->hold->input_id, INPUTS_PAGE, error);
+        if (inputs == NULL)
+            return FALSE;
+        for (guint i = 0; i < inputs->len; i++) {
+            const PstInput *input = &g_array_index(inputs, PstInput, i);
+            engine_input(p->engine, input);
+            next->input_id = input->id;
+        }
+        pst_cell_add_owned(p->meters->inputs, inputs->len);
+    }
+    p->tick.next = g_steal_pointer(&next);
+    p->tick.opened = pst_mono_now();
+    return TRUE;
+}
+
+gboolean partition_tick_is_due(const Partition *p, PstMono now)
+{
+    return p->tick.next != NULL &&
+           (p->tick.sightings >= TICK_SIGHTINGS ||
+            pst_mono_since(now, p->tick.opened).ns >= TICK_S * PST_NS_PER_S);
+}
+
+static gboolean write_rows(Partition *p, GError **error)
+{
+    PstSink *sink = p->sink;
+    const Tick *tick = &p->tick;
+    const PstActivity *activity = (const void *)tick->activity->data;
+    const PstHeartbeat *beats = (const void *)tick->beats->data;
+    if (!sink->add_activity(sink, activity, tick->activity->len, error))
+        return FALSE;
+    for (guint i = 0; i < tick->verdicts->len; i++)
+        if (!sink->add_verdict(sink, &g_array_index(tick->verdicts, PstVerdict, i), error))
+            return FALSE;
+    for (guint i = 0; i < tick->complaints->len; i++) {
+        const Complaint *complaint = &g_array_index(tick->complaints, Complaint, i);
+        if (!sink->add_evidence(sink, p->hold->partition, complaint->evidence, complaint->position,
+                                error))
+            return FALSE;
+    }
+    return sink->add_loss(sink, beats, tick->beats->len, error);
+}
+
+static void count_tick(Partition *p, PstMono began)
+{
+    Meters *m = p->meters;
+    pst_cell_add_owned(m->ticks, 1);
+    pst_cell_add_owned(m->tick_us, (guint64)(pst_mono_since(pst_mono_now(), began).ns / 1000));
+    pst_cell_add_owned(m->complaints, p->tick.complaints->len);
+    for (guint i = 0; i < p->tick.verdicts->len; i++) {
+        const PstVerdict *verdict = &g_array_index(p->tick.verdicts, PstVerdict, i);
+        if (!verdict->ended)
+            pst_cell_add_owned(m->verdicts[verdict->band], 1);
+    }
+}
+
+gboolean partition_commit(Partition *p, GError **error)
+{
+    g_assert(p->tick.next != NULL);
+    PstMono began = pst_mono_now();
+    if (p->tick.verdicts == NULL && !p->rebuilding) {
+        p->tick.verdicts = engine_take_verdicts(p->engine);
+        p->tick.activity = engine_take_activity(p->engine);
+    } else if (p->tick.verdicts == NULL) { /* complaints arrive while the state is rebuilt */
+        p->tick.verdicts = g_array_new(FALSE, FALSE, sizeof(PstVerdict));
+        p->tick.activity = g_array_new(FALSE, FALSE, sizeof(PstActivity));
+    }
+    if (!p->sink->begin(p->sink, p->hold, error) || !write_rows(p, error) ||
+        !p->sink->commit(p->sink, p->hold, p->tick.next, error)) {
+        p->sink->rollback(p->sink);
+        return FALSE;
+    }
+    count_tick(p, began);
+    pst_hold_free(p->hold);
+    p->hold = g_steal_pointer(&p->tick.next);
+    tick_clear(&p->tick);
+    return TRUE;
+}
+
+const EngineStats *partition_engine_stats(Partition *p)
+{
+    return engine_stats(p->engine);
+}
