@@ -136,7 +136,8 @@ static void ignore_revoked(gpointer user, const char *topic, gint32 partition)
 {
 }
 
-static gboolean read_back(const Job *job, Meter *out, GError **error)
+/* @out_bytes: what was read while the meter ran. */
+static gboolean read_back(const Job *job, Meter *out, gint64 *out_bytes, GError **error)
 {
     const char *topics[] = {TOPIC, NULL};
     const PstBusAssignment assignment = {.assigned = from_oldest, .revoked = ignore_revoked};
@@ -158,14 +159,17 @@ static gboolean read_back(const Job *job, Meter *out, GError **error)
                         "only %" G_GINT64_FORMAT " messages could be read back", seen);
             return FALSE;
         }
-        if (seen == 0) /* joining a group takes seconds with Kafka and is not what is measured */
+        if (seen == 0) { /* joining a group takes seconds with Kafka and is not what is measured */
             start = meter_now();
+            *out_bytes = -n * job->batch_bytes;
+        }
         for (gssize i = 0; i < n; i++)
             for (gsize at = 0; at < messages[i].len; at += 512)
                 sum += messages[i].data[at];
         seen += n;
     }
     *out = meter_since(start);
+    *out_bytes += seen * job->batch_bytes;
     return sum > 0;
 }
 
@@ -201,13 +205,14 @@ int main(int argc, char **argv)
     Job job = {.messages = 4096, .batch_bytes = 65536};
     Meter published = {0}, read = {0};
     g_autoptr(GError) error = NULL;
+    gint64 read_bytes = 0;
     gboolean usable = parse(argc, argv, &job, &error);
 
-    if (usable && publish(&job, &published, &error) && read_back(&job, &read, &error))
+    if (usable && publish(&job, &published, &error) && read_back(&job, &read, &read_bytes, &error))
         printf("{\"bytes\":%" G_GINT64_FORMAT ",\"publish_s\":%.6f,\"publish_cpu_s\":%.6f,"
-               "\"read_s\":%.6f,\"read_cpu_s\":%.6f}\n",
-               job.messages * job.batch_bytes, published.wall_s, published.cpu_s, read.wall_s,
-               read.cpu_s);
+               "\"read_bytes\":%" G_GINT64_FORMAT ",\"read_s\":%.6f,\"read_cpu_s\":%.6f}\n",
+               job.messages * job.batch_bytes, published.wall_s, published.cpu_s, read_bytes,
+               read.wall_s, read.cpu_s);
     else
         fprintf(stderr, "bench_bus: %s\n", error->message);
     g_free(job.uri);

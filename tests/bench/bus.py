@@ -1,13 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """The bus: batches published durably and read back, embedded and Kafka."""
 
+import contextlib
 import json
 import os
 import statistics
 import subprocess
 import tempfile
+import time
 
 from table import print_table, short
+
+TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+KAFKA = os.path.join(TESTS, "support", "kafka")
 
 
 def measure(tools, uri, args):
@@ -22,31 +27,35 @@ def raw_disk(folder, args):
     """The floor: the same bytes appended to a file, with one fdatasync() for 4 MiB."""
     block = os.urandom(args.bytes)
     every = max(1, (4 << 20) // args.bytes)
-    times = os.times()
-    with open(os.path.join(folder, "raw"), "wb", buffering=0) as out:
-        for i in range(args.messages):
-            out.write(block)
-            if i % every == every - 1:
-                os.fdatasync(out.fileno())
-        os.fdatasync(out.fileno())
-    written = os.times()
-    with open(os.path.join(folder, "raw"), "rb", buffering=0) as back:
-        while back.read(args.bytes):
-            pass
-    read = os.times()
+    path = os.path.join(folder, "raw")
 
-    def cpu(a, b):
-        return (b.user + b.system) - (a.user + a.system)
-    return {"bytes": args.bytes * args.messages,
-            "publish_s": written.elapsed - times.elapsed, "publish_cpu_s": cpu(times, written),
-            "read_s": read.elapsed - written.elapsed, "read_cpu_s": cpu(written, read)}
+    def write():
+        with open(path, "wb", buffering=0) as out:
+            for i in range(args.messages):
+                out.write(block)
+                if i % every == every - 1 or i == args.messages - 1:
+                    os.fdatasync(out.fileno())
+
+    def read():
+        with open(path, "rb", buffering=0) as back:
+            while back.read(args.bytes):
+                pass
+
+    result = {"bytes": args.bytes * args.messages, "read_bytes": args.bytes * args.messages}
+    for name, work in (("publish", write), ("read", read)):
+        wall, cpu = time.monotonic(), time.process_time()
+        work()
+        result[f"{name}_s"] = time.monotonic() - wall
+        result[f"{name}_cpu_s"] = time.process_time() - cpu
+    return result
 
 
 def table_line(name, results):
     """Medians of one backend."""
-    def rate(seconds):
-        return short(statistics.median(r["bytes"] / max(r[seconds], 0.01) for r in results)) + "B"
-    return [name] + [rate(s) for s in ("publish_s", "publish_cpu_s", "read_s", "read_cpu_s")]
+    def rate(data, seconds):
+        return short(statistics.median(r[data] / r[seconds] for r in results)) + "B"
+    return [name, rate("bytes", "publish_s"), rate("bytes", "publish_cpu_s"),
+            rate("read_bytes", "read_s"), rate("read_bytes", "read_cpu_s")]
 
 
 def add_arguments(parser):
@@ -55,26 +64,49 @@ def add_arguments(parser):
     parser.add_argument("--bytes", type=int, default=65536, help="of a batch; default %(default)s")
     parser.add_argument("--repeat", type=int, default=5, help="repetitions; the median is printed")
     parser.add_argument("--folder", help="where the embedded bus is written; default: TMPDIR")
-    parser.add_argument("--kafka", metavar="HOST:PORT",
-                        help="a running broker to measure beside it (its topic postern.bench "
-                             "must not exist)")
+    parser.add_argument("--kafka", metavar="HOST:PORT", nargs="?", const="",
+                        help="measure Kafka beside it: a running broker without a topic "
+                             "postern.bench, or one of our own, started for this")
+
+
+@contextlib.contextmanager
+def kafka_broker(address):
+    """The address, or that of a broker which lives as long as this context."""
+    if address:
+        yield address
+        return
+    with tempfile.TemporaryDirectory(prefix="postern-bench.") as folder:
+        started = subprocess.run([os.path.join(KAFKA, "kafka-start"), folder], check=True,
+                                 stdout=subprocess.PIPE, text=True)
+        try:
+            yield started.stdout.strip()
+        finally:
+            subprocess.run([os.path.join(KAFKA, "kafka-stop"), "--kill", folder], check=True)
+
+
+def measure_once(tools, args, results):
+    """One repetition of everything, each in a fresh place."""
+    with tempfile.TemporaryDirectory(prefix="postern-bench.", dir=args.folder) as folder:
+        results.setdefault("file with fdatasync", []).append(raw_disk(folder, args))
+    with tempfile.TemporaryDirectory(prefix="postern-bench.", dir=args.folder) as folder:
+        results.setdefault("embedded", []).append(measure(tools, f"embedded:{folder}/bus", args))
+    if args.kafka is not None:
+        with kafka_broker(args.kafka) as address:
+            results.setdefault("kafka", []).append(measure(tools, f"kafka://{address}", args))
 
 
 def run(tools, args):
     """The benchmark."""
     if args.quick:
         args.repeat, args.messages = 1, min(args.messages, 512)
-    results = {"file with fdatasync": [], "embedded": []}
-    for _ in range(args.repeat):
-        with tempfile.TemporaryDirectory(prefix="postern-bench.", dir=args.folder) as folder:
-            results["file with fdatasync"].append(raw_disk(folder, args))
-        with tempfile.TemporaryDirectory(prefix="postern-bench.", dir=args.folder) as folder:
-            results["embedded"].append(measure(tools, f"embedded:{folder}/bus", args))
     if args.kafka:
-        results["kafka"] = [measure(tools, f"kafka://{args.kafka}", args)]
-    else:
-        print("left out: kafka: no broker given (--kafka HOST:PORT)")
+        args.repeat = 1    # its topic can be new only once
+    elif args.kafka is None:
+        print("left out: kafka: not asked for (--kafka)")
     print(f"{args.messages} batches of {args.bytes} bytes that do not compress, 8 partitions, "
-          f"{args.repeat} repetitions\n")
+          f"{args.repeat} repetitions\n", flush=True)
+    results = {}
+    for _ in range(args.repeat):
+        measure_once(tools, args, results)
     print_table(["bus", "publish/s", "publish/CPU s", "read/s", "read/CPU s"],
-                [table_line(name, r) for name, r in results.items() if r])
+                [table_line(name, found) for name, found in results.items()])

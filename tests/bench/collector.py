@@ -141,7 +141,8 @@ class Goflow2(Row):
     top_rate = 80e3
 
     def __init__(self):
-        self.program = shutil.which("goflow2") or shutil.which(os.path.expanduser("~/go/bin/goflow2"))
+        places = ["goflow2", os.path.expanduser("~/go/bin/goflow2")]
+        self.program = next(filter(None, map(shutil.which, places)), None)
 
     def missing(self):
         return None if self.program else ("not installed (go install "
@@ -235,29 +236,44 @@ def table_line(row, results, ours, lossless):
     return cells + [row.does]
 
 
-def run_dialect(tools, rows, dialect, args):
-    """All rows with one export format; the repetitions go round, so a slow minute hits everyone."""
+def offered_rate(row, args):
+    """What a program is asked to take: no more than it is known to manage."""
+    return min(args.rate, row.top_rate or args.rate)
+
+
+def repeat(tools, rows, dialect, args):
+    """The results of each row; the repetitions go round, so a slow minute hits everyone."""
     results = {row: [] for row in rows}
     for _ in range(args.repeat):
         for row in rows:
-            rate = min(args.rate, row.top_rate or args.rate)
             try:
-                results[row].append(measure(tools, row, dialect, rate, args.seconds))
+                result = measure(tools, row, dialect, offered_rate(row, args), args.seconds)
+                results[row].append(result)
             except MeterError as problem:
                 print(f"  {row.name}: {problem}", file=sys.stderr)
-    rows = [row for row in rows if results[row]]
-    mine = [row for row in rows if isinstance(row, Postern)]
+    return {row: found for row, found in results.items() if found}
+
+
+def run_dialect(tools, rows, dialect, args):
+    """All rows with one export format."""
+    results = repeat(tools, rows, dialect, args)
+    mine = [row for row in results if isinstance(row, Postern)]
     ours = statistics.median(r.flows_per_cpu_s for r in results[mine[0]]) if mine else None
-    lossless = {row: highest_lossless(tools, row, dialect, min(args.rate, row.top_rate or args.rate),
-                                      args.seconds) if args.lossless else None for row in rows}
     head = [dialect, "flows per CPU s", "max/min", "ours ÷ it", "peak memory", "offered/s", "lost"]
     head += ["highest lossless/s"] if args.lossless else []
-    print_table(head + ["does"], [table_line(row, results[row], ours, lossless[row]) for row in rows])
+    lines = []
+    for row, found in results.items():
+        highest = None
+        if args.lossless:
+            highest = highest_lossless(tools, row, dialect, offered_rate(row, args), args.seconds)
+        lines.append(table_line(row, found, ours, highest))
+    print_table(head + ["does"], lines)
 
 
 def add_arguments(parser):
     """The options of `tests/bench/run collector`."""
-    parser.add_argument("--format", default="ipfix,v9", help="of v5, v9, ipfix; default %(default)s")
+    parser.add_argument("--format", default="ipfix,v9",
+                        help="of v5, v9, ipfix; default %(default)s")
     parser.add_argument("--rate", type=float, default=1e6,
                         help="flows a second offered to each program; default %(default)g")
     parser.add_argument("--seconds", type=float, default=4, help="length of one stream")

@@ -168,6 +168,12 @@ static void put16(uint8_t *at, unsigned value)
     at[1] = (uint8_t)value;
 }
 
+/* Failures stay in the stream: ferror() tells at the end. */
+static void write_bytes(FILE *file, const void *bytes, size_t length)
+{
+    (void)fwrite(bytes, 1, length, file);
+}
+
 /* Ethernet, IPv4 and UDP headers from 127.0.1.1:40000 to 127.0.0.1:2055; no UDP checksum. */
 static void write_frame(FILE *file, const RingSlot *slot, uint64_t at_us)
 {
@@ -181,9 +187,9 @@ static void write_frame(FILE *file, const RingSlot *slot, uint64_t at_us)
     put16(head + 34, 40000);
     put16(head + 36, 2055);
     put16(head + 38, slot->length + 8);
-    fwrite(record, sizeof record, 1, file);
-    fwrite(head, sizeof head, 1, file);
-    fwrite(slot->bytes, slot->length, 1, file);
+    write_bytes(file, record, sizeof record);
+    write_bytes(file, head, sizeof head);
+    write_bytes(file, slot->bytes, slot->length);
 }
 
 static gboolean run_pcap(const Job *job, Ring *ring, Sent *sent, GError **error)
@@ -197,7 +203,7 @@ static gboolean run_pcap(const Job *job, Ring *ring, Sent *sent, GError **error)
 
     if (file == NULL)
         return fail(error, job->pcap);
-    fwrite(&header, sizeof header, 1, file);
+    write_bytes(file, &header, sizeof header);
     while (sent->records < job->flows && !ferror(file)) {
         double at_s = (double)sent->records / (job->rate > 0 ? job->rate : 100000);
         uint64_t at_us = (uint64_t)job->ring.base_ms * 1000 + (uint64_t)(at_s * 1e6);

@@ -133,7 +133,7 @@ unsigned ring_max_records(RingDialect dialect)
     const Dialect *d = &dialects[dialect];
     unsigned room = PAYLOAD_MAX - d->header_length - 4 /* set header */ - 3 /* padding */;
 
-    return MIN(room / layout_length(d->layout, d->fields), d->records_max);
+    return MIN(room / MAX(layout_length(d->layout, d->fields), 1), d->records_max);
 }
 
 static uint32_t stranger(Ring *ring)
