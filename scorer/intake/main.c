@@ -74,6 +74,7 @@ typedef struct {
     ReportPlace place;
     PstRun *run;
     Publisher *publisher; /* NULL: --parse */
+    gboolean kept_back;   /* a mail could not be published: its sender keeps it */
 } Intake;
 
 /* --- one mail
@@ -120,7 +121,8 @@ static gboolean take_mail(gpointer user, const char *name, const Mail *mail, GEr
         print(all);
         return TRUE;
     }
-    if (!publisher_send(intake->publisher, all, error))
+    intake->kept_back = !publisher_send(intake->publisher, all, error);
+    if (intake->kept_back)
         return FALSE;
     for (guint i = 0; i < all->len; i++) {
         count(intake->run, all->pdata[i]);
@@ -133,12 +135,11 @@ static gboolean take_mail(gpointer user, const char *name, const Mail *mail, GEr
 /* --- the program
  * ----------------------------------------------------------------------------------- */
 
-/* What passes by itself is left to the mail server, which keeps the mail. */
-static int end_with_take(const char *what, GError *error)
+/* The mail server keeps the mail: whatever is wrong with the bus, no complaint is lost by it. */
+static int try_again_take(const char *what, GError *error)
 {
-    gboolean passes = pst_error_class(error) == PST_ERROR_CLASS_TRANSIENT;
-    int status = pst_run_fail_take(what, error);
-    return passes ? PST_EXIT_TRY_AGAIN : status;
+    (void)pst_run_fail_take(what, error);
+    return PST_EXIT_TRY_AGAIN;
 }
 
 static int usage(const char *text)
@@ -161,16 +162,16 @@ static int work(Intake *intake, const char *source, gboolean parse)
     };
     if (!parse) {
         publisher = publisher_open(&options, &error);
-        if (publisher == NULL) {
-            (void)pst_run_fail_take("bus", error);
-            return PST_EXIT_TRY_AGAIN;
-        }
+        if (publisher == NULL)
+            return try_again_take("bus", error);
     }
     intake->publisher = publisher;
     pst_run_ready(intake->run);
-    if (!mailbox_visit(source, (gsize)config->mail_max, !parse, take_mail, intake, &error))
-        return end_with_take(source, error);
-    return PST_EXIT_DONE;
+    if (mailbox_visit(source, (gsize)config->mail_max, !parse, take_mail, intake, &error))
+        return PST_EXIT_DONE;
+    return intake->kept_back || pst_error_class(error) == PST_ERROR_CLASS_TRANSIENT
+               ? try_again_take(source, error)
+               : pst_run_fail_take(source, error);
 }
 
 static int run_intake(PstRun *run, const Config *config, gboolean parse)
@@ -189,7 +190,7 @@ static int run_intake(PstRun *run, const Config *config, gboolean parse)
     if (config->networks != NULL) {
         networks = pst_networks_load(config->networks, &error);
         if (networks == NULL)
-            return end_with_take("networks", error);
+            return pst_run_fail_take("networks", error);
     }
     intake.place.networks = networks;
     return work(&intake, run->args[0], parse);
