@@ -79,7 +79,8 @@ gboolean arf_recognise(const Report *report)
 
 static void read_type(Text fields, PstEvidence *evidence)
 {
-    evidence->feedback_type = text_clean_lower(fields_value(fields, "Feedback-Type"), 80);
+    evidence->feedback_type =
+        text_clean_lower(text_word(fields_value(fields, "Feedback-Type")), 80);
     evidence->category = g_strdup("other");
     for (gsize i = 0; evidence->feedback_type != NULL && i < G_N_ELEMENTS(meanings); i++)
         if (strcmp(evidence->feedback_type, meanings[i].type) == 0) {
@@ -116,7 +117,7 @@ static void read_fields(Text fields, PstEvidence *evidence)
     read_address(fields, evidence);
     read_time(fields, evidence);
     evidence->reported_domain =
-        text_clean_lower(fields_value(fields, "Reported-Domain"), PST_EVIDENCE_TEXT_MAX);
+        text_clean_lower(text_word(fields_value(fields, "Reported-Domain")), PST_EVIDENCE_TEXT_MAX);
     if (text_number(fields_value(fields, "Incidents"), G_MAXINT32, &incidents) && incidents > 0)
         evidence->incidents = incidents;
 }
@@ -127,6 +128,8 @@ static const char *read_part(const Report *report, int index, PstEvidence *evide
     const MimePart *part = mime_part(report->mime, (guint)index);
     g_autoptr(GString) body = mime_decode(part, REPORT_MAX);
     Text fields = text(body->str, body->len);
+    if (text_starts(fields, "\xef\xbb\xbf")) /* a byte order mark hides the first field */
+        fields = text_after(fields, 3);
     read_fields(fields, evidence);
     if (evidence->feedback_type == NULL)
         return "the feedback report has no Feedback-Type field (RFC 5965 section 3.1)";

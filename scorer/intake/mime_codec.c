@@ -126,7 +126,10 @@ gboolean mime_date(Text value, gint64 *out_ns)
 {
     static const gint64 last_s = G_GINT64_CONSTANT(9214646400); /* 2262-01-01 */
     g_autofree char *raw = text_clean(value, 128);
-    g_autoptr(GDateTime) at = raw != NULL ? g_mime_utils_header_decode_date(raw) : NULL;
+    g_autoptr(GTimeZone) utc = g_time_zone_new_utc();
+    g_autoptr(GDateTime) at = raw != NULL ? g_date_time_new_from_iso8601(raw, utc) : NULL;
+    if (at == NULL && raw != NULL)
+        at = g_mime_utils_header_decode_date(raw);
     gint64 s = at != NULL ? g_date_time_to_unix(at) : 0;
     if (s <= 0 || s >= last_s)
         return FALSE;

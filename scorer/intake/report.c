@@ -9,6 +9,10 @@
 #include "received.h"
 #include "unsubscribe.h"
 
+enum {
+    QUOTE_MAX = 64 * 1024, /* bytes of a text part that are searched for a quoted header */
+};
+
 /* --- formats known by sight
  * ------------------------------------------------------------------------ */
 
@@ -28,6 +32,36 @@ static gboolean spamcop_recognise(const Report *report)
            (from != NULL && g_str_has_suffix(from, "reports.spamcop.net"));
 }
 
+/* Whether a text part quotes the header of a message that one of our addresses sent. */
+static gboolean quotes_our_mail(const Report *report, const MimePart *part)
+{
+    Hop hop;
+    if (report->place->networks == NULL || !g_str_has_prefix(part->type, "text/"))
+        return FALSE;
+    g_autoptr(GString) body = mime_decode(part, QUOTE_MAX);
+    return received_find(text(body->str, body->len), report->place->networks, &hop);
+}
+
+/* A person forwards what he got: attached, or quoted with its header. */
+static gboolean forward_recognise(const Report *report)
+{
+    Hop hop;
+    if (text_equal(text_word(fields_value(report_header(report), "Auto-Submitted")),
+                   "auto-replied"))
+        return FALSE;
+    if (mime_find(report->mime, "message/feedback-report", -1) >= 0)
+        return TRUE;
+    for (guint i = 0; i < mime_count(report->mime); i++) {
+        const MimePart *part = mime_part(report->mime, i);
+        gboolean attached =
+            part->parent >= 0 && mime_part(report->mime, (guint)part->parent)->holds_message;
+        if ((attached && received_find(part->header, report->place->networks, &hop)) ||
+            quotes_our_mail(report, part))
+            return TRUE;
+    }
+    return FALSE;
+}
+
 /* Order matters: a bounce may carry a complaint that we forwarded, an ARF mail may carry anything.
  */
 static const ReportFormat formats[] = {
@@ -37,6 +71,7 @@ static const ReportFormat formats[] = {
     {"xarf", xarf_recognise, NULL},
     {"spamcop", spamcop_recognise, NULL},
     {"unsubscribe", unsubscribe_recognise, unsubscribe_read},
+    {"forward", forward_recognise, NULL},
 };
 
 const ReportFormat *report_format(const Report *report)

@@ -20,6 +20,15 @@ Text text_trim(Text t)
     return t;
 }
 
+Text text_word(Text t)
+{
+    gsize len = 0;
+    t = text_trim(t);
+    while (len < t.len && !text_is_space(t.at[len]) && strchr(";,()", t.at[len]) == NULL)
+        len++;
+    return text_head(t, len);
+}
+
 gboolean text_next_line(Text *rest, Text *out_line)
 {
     if (rest->len == 0)

@@ -36,6 +36,8 @@ Text text_after(Text t, gsize from);
 Text text_head(Text t, gsize max);
 /* Without white space on both sides. */
 Text text_trim(Text t);
+/* The first word: trimmed, up to white space or one of ";,()". */
+Text text_word(Text t);
 
 /* Cuts the next line off @rest, without its LF (and a CR before it). FALSE: nothing is left. */
 gboolean text_next_line(Text *rest, Text *out_line);

@@ -210,3 +210,18 @@ Test(arf, takes_no_number_that_is_none)
     cr_assert_eq(only(all)->source_port, 0);
     cr_assert_eq(only(all)->incidents, 1);
 }
+
+Test(arf, reads_what_careless_reporters_write)
+{
+    g_autoptr(GPtrArray) all =
+        read_arf("\xef\xbb\xbf"
+                 "Feedback-Type: ABUSE (spam)\nUser-Agent: x\n\nSource-IP : 192.0.2.77:4000\n"
+                 "Arrival-Date: 2026-03-05T11:00:00Z\nReported-Domain: Customer.example; other\n",
+                 "\n\n" MAIL_SPAM);
+    const PstEvidence *e = only(all);
+    cr_assert_str_eq(e->feedback_type, "abuse");
+    assert_addr(e, "192.0.2.77");
+    cr_assert_eq(e->arrived_ns, G_GINT64_CONSTANT(1772708400000000000));
+    cr_assert_str_eq(e->reported_domain, "customer.example");
+    cr_assert_str_eq(e->message_id, "spam-1@customer.example");
+}

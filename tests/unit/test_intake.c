@@ -95,6 +95,31 @@ Test(intake, alarms_on_formats_that_it_only_knows_by_sight)
                    "spamcop");
 }
 
+#define SPAM_ATTACHED(auto_submitted)                                                              \
+    "From: a@example.org\nSubject: please stop this\n" auto_submitted                              \
+    "Content-Type: multipart/mixed; boundary=b\n\n--b\n\nSee below.\n"                             \
+    "--b\nContent-Type: message/rfc822\n\n" MAIL_SPAM "--b--\n"
+
+Test(intake, alarms_on_spam_that_a_person_forwards)
+{
+    const char *quoted = "From: a@example.org\n\nYour host sends spam:\n\n" MAIL_SPAM;
+    g_autoptr(GPtrArray) ours = mail_read_text(quoted, NULL, "192.0.2.0/24");
+    g_autoptr(GPtrArray) others = mail_read_text(quoted, NULL, "203.0.113.0/24");
+    assert_outcome(SPAM_ATTACHED(""), PST_EVIDENCE_UNREADABLE, "forward");
+    assert_outcome(SPAM_ATTACHED("Auto-Submitted: auto-replied\n"), PST_EVIDENCE_NOT_A_COMPLAINT,
+                   NULL);
+    cr_assert_eq(only(ours)->outcome, PST_EVIDENCE_UNREADABLE);
+    cr_assert_eq(only(others)->outcome, PST_EVIDENCE_NOT_A_COMPLAINT);
+}
+
+Test(intake, alarms_on_a_report_that_a_person_forwards)
+{
+    g_autofree char *arf = mail_arf("", MAIL_ARF_FIELDS, "\n");
+    g_autofree char *mail =
+        g_strconcat("From: a@ours.example\nContent-Type: message/rfc822\n\n", arf, NULL);
+    assert_outcome(mail, PST_EVIDENCE_UNREADABLE, "forward");
+}
+
 /* --- hostile mails
  * ------------------------------------------------------------------------------------ */
 

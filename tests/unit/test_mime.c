@@ -221,6 +221,8 @@ Test(mime, reads_the_dates_that_mail_writes)
         {" 8 Oct 2011 20:15:58 +0000 (GMT)", 1318104958},
         {"Wed, 14 Apr 2010 12:15:31 -0700 (PDT)", 1271272531},
         {"Thu, 05 Mar 2026 12:00:00 +0100", 1772708400},
+        {"2026-03-05T11:00:00Z", 1772708400},
+        {"Thu Mar  5 11:00:00 2026", 1772708400},
     };
     gint64 ns = 0;
     for (gsize i = 0; i < G_N_ELEMENTS(dates); i++) {
