@@ -67,7 +67,9 @@ function(postern_thread_test noun)
     add_executable(threads_${noun} ${PROJECT_SOURCE_DIR}/tests/threads/${noun}.c)
     target_link_libraries(threads_${noun} PRIVATE ${ARG_LIBS})
     add_test(NAME threads.${noun} COMMAND threads_${noun})
-    set_tests_properties(threads.${noun} PROPERTIES LABELS threads TIMEOUT 300)
+    set(suppressions ${PROJECT_SOURCE_DIR}/tests/threads/tsan.supp)
+    set_tests_properties(threads.${noun} PROPERTIES LABELS threads TIMEOUT 300
+        ENVIRONMENT "G_SLICE=always-malloc;TSAN_OPTIONS=suppressions=${suppressions}")
 endfunction()
 
 # postern_fuzz_target(NOUN LIBS …): tests/fuzz/fuzz_NOUN.c defines LLVMFuzzerTestOneInput.

@@ -119,17 +119,19 @@ gssize bus_file_read(BusFile *file, gint64 slot, gint64 position, gsize max, Bus
 {
     sqlite3_stmt *statement = BUS_DB_PREPARE(file, READ, error, slot, position,
                                              (gint64)MIN(max, (gsize)BUS_FILE_READ_MAX));
+    gint64 next = position; /* a damaged tree may give rows out of order, for ever */
     gssize n = 0;
     gboolean more;
     while (bus_db_step(file, statement, "read messages", &more, error)) {
         PstBusMessage message = {0};
         if (!more)
             return n;
-        if (!take_row(statement, &message) || message.offset < position) {
+        if (!take_row(statement, &message) || message.offset < next) {
             sqlite3_reset(statement);
             bus_db_fail_format(file, "a message breaks the format", error);
             return -1;
         }
+        next = message.offset + 1;
         row(user, &message);
         n++;
     }

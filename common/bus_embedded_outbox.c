@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "bus_embedded_outbox.h"
 
+#include <pthread.h>
+#include <signal.h>
 #include <string.h>
+#include <time.h>
 
 #include "bus_embedded_file.h"
 #include "bus_embedded_retention.h"
@@ -38,14 +41,16 @@ struct BusOutbox {
     guint64 queue_bytes;
     gint64 timeout_ns;
     BusRetention retention;
-    GThread *thread;
 
     /* Owner's. */
+    pthread_t thread;
+    gboolean started;
     guint undelivered;
 
-    GMutex lock; /* guards the rest; never held while the disk works */
-    GCond for_writer;
-    GCond for_owner;
+    /* pthread's, because ThreadSanitizer does not understand GLib's. */
+    pthread_mutex_t lock; /* guards the rest; never held while the disk works */
+    pthread_cond_t for_writer;
+    pthread_cond_t for_owner;
     GQueue waiting; /* Letter */
     GQueue done;    /* Letter */
     guint64 bytes;  /* of letters that are not done */
@@ -64,6 +69,19 @@ typedef struct {
     gboolean full;
     PstLogLimit log_limit;
 } Writer;
+
+/* A moment for wait_until. */
+static struct timespec moment_in(gint64 ms)
+{
+    gint64 ns = pst_mono_now().ns + ms * PST_NS_PER_MS;
+    return (struct timespec){.tv_sec = ns / PST_NS_PER_S, .tv_nsec = ns % PST_NS_PER_S};
+}
+
+/* Waits for a signal until @end; FALSE once that has passed. */
+static gboolean wait_until(pthread_cond_t *cond, pthread_mutex_t *lock, const struct timespec *end)
+{
+    return pthread_cond_timedwait(cond, lock, end) == 0;
+}
 
 static void letter_free(gpointer data)
 {
@@ -167,11 +185,11 @@ static gboolean fill_batch(Writer *writer)
 {
     BusOutbox *outbox = writer->outbox;
     gint64 wait_ms = writer->written_bytes > 0 ? RETENTION_MS : RETENTION_IDLE_MS;
-    gint64 end = g_get_monotonic_time() + wait_ms * G_TIME_SPAN_MILLISECOND;
+    struct timespec end = moment_in(wait_ms);
     gsize bytes = 0;
-    g_mutex_lock(&outbox->lock);
+    pthread_mutex_lock(&outbox->lock);
     while (outbox->waiting.length == 0 && !outbox->stopping)
-        if (!g_cond_wait_until(&outbox->for_writer, &outbox->lock, end))
+        if (!wait_until(&outbox->for_writer, &outbox->lock, &end))
             break;
     gboolean stopping = outbox->stopping;
     while (!stopping && outbox->waiting.length > 0 && writer->batch.length < BATCH_MESSAGES) {
@@ -181,7 +199,7 @@ static gboolean fill_batch(Writer *writer)
         bytes += letter->len;
         g_queue_push_tail_link(&writer->batch, g_queue_pop_head_link(&outbox->waiting));
     }
-    g_mutex_unlock(&outbox->lock);
+    pthread_mutex_unlock(&outbox->lock);
     return !stopping;
 }
 
@@ -205,32 +223,32 @@ static void finish(Writer *writer, const GError *error, gboolean only_expired)
     }
     if (error == NULL)
         writer->written_bytes += (gint64)bytes;
-    g_mutex_lock(&outbox->lock);
+    pthread_mutex_lock(&outbox->lock);
     outbox->bytes -= bytes;
     while (done.length > 0)
         g_queue_push_tail_link(&outbox->done, g_queue_pop_head_link(&done));
     g_free(outbox->trouble);
     outbox->trouble = error != NULL ? g_strdup(error->message) : NULL;
-    g_cond_signal(&outbox->for_owner);
-    g_mutex_unlock(&outbox->lock);
+    pthread_cond_signal(&outbox->for_owner);
+    pthread_mutex_unlock(&outbox->lock);
 }
 
 static gboolean is_stopping(BusOutbox *outbox)
 {
-    g_mutex_lock(&outbox->lock);
+    pthread_mutex_lock(&outbox->lock);
     gboolean stopping = outbox->stopping;
-    g_mutex_unlock(&outbox->lock);
+    pthread_mutex_unlock(&outbox->lock);
     return stopping;
 }
 
 /* Waits a little before the next try; stopping ends the wait. */
 static void pause_writer(BusOutbox *outbox)
 {
-    gint64 end = g_get_monotonic_time() + RETRY_MS * G_TIME_SPAN_MILLISECOND;
-    g_mutex_lock(&outbox->lock);
-    while (!outbox->stopping && g_cond_wait_until(&outbox->for_writer, &outbox->lock, end))
+    struct timespec end = moment_in(RETRY_MS);
+    pthread_mutex_lock(&outbox->lock);
+    while (!outbox->stopping && wait_until(&outbox->for_writer, &outbox->lock, &end))
         ;
-    g_mutex_unlock(&outbox->lock);
+    pthread_mutex_unlock(&outbox->lock);
 }
 
 /* Writes the batch, again and again while that may help. On stopping one try is all. */
@@ -252,7 +270,7 @@ static void deliver(Writer *writer)
     }
 }
 
-static gpointer write_letters(gpointer data)
+static void *write_letters(void *data)
 {
     Writer writer = {.outbox = data};
     g_queue_init(&writer.batch);
@@ -276,9 +294,13 @@ BusOutbox *bus_outbox_new(const char *path, const PstBusOptions *options)
     outbox->queue_bytes = options->queue_bytes;
     outbox->timeout_ns = options->delivery_timeout_ms * PST_NS_PER_MS;
     outbox->retention = (BusRetention){options->retain_bytes, options->retain_s};
-    g_mutex_init(&outbox->lock);
-    g_cond_init(&outbox->for_writer);
-    g_cond_init(&outbox->for_owner);
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_mutex_init(&outbox->lock, NULL);
+    pthread_cond_init(&outbox->for_writer, &monotonic);
+    pthread_cond_init(&outbox->for_owner, &monotonic);
+    pthread_condattr_destroy(&monotonic);
     g_queue_init(&outbox->waiting);
     g_queue_init(&outbox->done);
     return outbox;
@@ -286,13 +308,14 @@ BusOutbox *bus_outbox_new(const char *path, const PstBusOptions *options)
 
 static void stop_thread(BusOutbox *outbox)
 {
-    if (outbox->thread == NULL)
+    if (!outbox->started)
         return;
-    g_mutex_lock(&outbox->lock);
+    pthread_mutex_lock(&outbox->lock);
     g_atomic_int_set(&outbox->stopping, TRUE);
-    g_cond_signal(&outbox->for_writer);
-    g_mutex_unlock(&outbox->lock);
-    g_thread_join(g_steal_pointer(&outbox->thread));
+    pthread_cond_signal(&outbox->for_writer);
+    pthread_mutex_unlock(&outbox->lock);
+    pthread_join(outbox->thread, NULL);
+    outbox->started = FALSE;
 }
 
 void bus_outbox_free(BusOutbox *outbox)
@@ -302,14 +325,30 @@ void bus_outbox_free(BusOutbox *outbox)
     stop_thread(outbox);
     g_queue_clear_full(&outbox->waiting, letter_free);
     g_queue_clear_full(&outbox->done, letter_free);
-    g_mutex_clear(&outbox->lock);
-    g_cond_clear(&outbox->for_writer);
-    g_cond_clear(&outbox->for_owner);
+    pthread_mutex_destroy(&outbox->lock);
+    pthread_cond_destroy(&outbox->for_writer);
+    pthread_cond_destroy(&outbox->for_owner);
     g_free(outbox->trouble);
     g_free(outbox->producer);
     g_free(outbox->group_name);
     g_free(outbox->path);
     g_free(outbox);
+}
+
+/* A process that cannot have one more thread cannot go on. Signals are main's. */
+static void start_thread(BusOutbox *outbox)
+{
+    if (outbox->started)
+        return;
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int failed = pthread_create(&outbox->thread, NULL, write_letters, outbox);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (failed != 0)
+        g_error("bus: cannot start the writer's thread: %s", g_strerror(failed));
+    pthread_setname_np(outbox->thread, "bus-writer");
+    outbox->started = TRUE;
 }
 
 gboolean bus_outbox_push(BusOutbox *outbox, gint64 slot, const PstBusStamp *stamp,
@@ -325,14 +364,14 @@ gboolean bus_outbox_push(BusOutbox *outbox, gint64 slot, const PstBusStamp *stam
                        .cookie = cookie,
                        .len = len,
                        .data = g_memdup2(data, len)};
-    g_mutex_lock(&outbox->lock);
+    pthread_mutex_lock(&outbox->lock);
     gboolean fits = outbox->bytes == 0 || outbox->bytes + len <= outbox->queue_bytes;
     if (fits) {
         outbox->bytes += len;
         g_queue_push_tail(&outbox->waiting, letter);
-        g_cond_signal(&outbox->for_writer);
+        pthread_cond_signal(&outbox->for_writer);
     }
-    g_mutex_unlock(&outbox->lock);
+    pthread_mutex_unlock(&outbox->lock);
     if (!fits) {
         letter_free(letter);
         g_set_error(error, PST_ERROR, PST_ERROR_FULL,
@@ -341,8 +380,7 @@ gboolean bus_outbox_push(BusOutbox *outbox, gint64 slot, const PstBusStamp *stam
         return FALSE;
     }
     outbox->undelivered++;
-    if (outbox->thread == NULL)
-        outbox->thread = g_thread_new("bus-writer", write_letters, outbox);
+    start_thread(outbox);
     return TRUE;
 }
 
@@ -359,14 +397,14 @@ static void report_all(BusOutbox *outbox, GQueue *letters, BusOutboxReport repor
 guint bus_outbox_collect(BusOutbox *outbox, int timeout_ms, BusOutboxReport report, gpointer user)
 {
     GQueue done = G_QUEUE_INIT;
-    gint64 end = g_get_monotonic_time() + timeout_ms * G_TIME_SPAN_MILLISECOND;
-    g_mutex_lock(&outbox->lock);
+    struct timespec end = moment_in(timeout_ms);
+    pthread_mutex_lock(&outbox->lock);
     while (timeout_ms > 0 && outbox->undelivered > 0 && outbox->done.length == 0)
-        if (!g_cond_wait_until(&outbox->for_owner, &outbox->lock, end))
+        if (!wait_until(&outbox->for_owner, &outbox->lock, &end))
             break;
     done = outbox->done;
     g_queue_init(&outbox->done);
-    g_mutex_unlock(&outbox->lock);
+    pthread_mutex_unlock(&outbox->lock);
     report_all(outbox, &done, report, user);
     return outbox->undelivered;
 }
@@ -385,8 +423,8 @@ void bus_outbox_give_up(BusOutbox *outbox, BusOutboxReport report, gpointer user
 
 char *bus_outbox_trouble(BusOutbox *outbox)
 {
-    g_mutex_lock(&outbox->lock);
+    pthread_mutex_lock(&outbox->lock);
     char *trouble = g_strdup(outbox->trouble);
-    g_mutex_unlock(&outbox->lock);
+    pthread_mutex_unlock(&outbox->lock);
     return trouble;
 }
