@@ -252,13 +252,16 @@ static void commit_the_rest(Consumer *c)
 
 /* ---- joining ---- */
 
+/* A topic that is missing gets as many partitions as the other one. */
 static gboolean try_topics(Consumer *c, gpointer user, GError **error)
 {
     gint32 *counts = user;
-    for (gsize t = 0; topics[t] != NULL; t++)
-        if (!pst_bus_ensure_topic(c->o->bus, topics[t], (gint32)c->o->partitions, &counts[t],
-                                  error))
+    gint32 wanted = (gint32)c->o->partitions;
+    for (gsize t = 0; topics[t] != NULL; t++) {
+        if (!pst_bus_ensure_topic(c->o->bus, topics[t], wanted, &counts[t], error))
             return FALSE;
+        wanted = counts[t];
+    }
     return TRUE;
 }
 
@@ -285,7 +288,7 @@ static gboolean join(Consumer *c, GError **error)
     return persist(c, c->meters->bus_away, "bus", try_subscribe, NULL, error);
 }
 
-gboolean consume(const ConsumeOptions *options, GError **error)
+gboolean consume_take(const ConsumeOptions *options, GError **error)
 {
     Consumer c = {.o = options, .meters = options->meters};
     c.owner = g_strdup_printf("%s:%d", g_get_host_name(), (int)getpid());
@@ -302,6 +305,7 @@ gboolean consume(const ConsumeOptions *options, GError **error)
     }
     if (why == NULL)
         commit_the_rest(&c);
+    pst_bus_close(options->bus);
     for (guint32 i = 0; i < c.count; i++)
         partition_free(c.partitions[i]);
     g_free(c.partitions);

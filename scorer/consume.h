@@ -13,7 +13,7 @@
 
 typedef struct {
     PstRun *run;
-    PstBus *bus;
+    PstBus *bus; /* taken: its last callbacks belong to the consumer */
     PstSink *sink;
     const EngineConf *engine;
     Meters *meters;
@@ -24,7 +24,7 @@ typedef struct {
 /* Reads until the program is asked to stop (TRUE; open ticks are committed) or cannot go on.
  * @error USAGE: bus and database have different numbers of partitions; REFUSED: another reader has
  * the embedded bus; DATA, CORRUPT: the database or the bus is not what it should be. */
-gboolean consume(const ConsumeOptions *options, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+gboolean consume_take(const ConsumeOptions *options, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* For /readyz: joined, nothing rebuilding, nothing away. @user a Meters. */
 gboolean consume_ready(gpointer user, GString *out_reasons);

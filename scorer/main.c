@@ -96,20 +96,20 @@ static gboolean run_scorer(PstRun *run, const Settings *settings, const EngineCo
     g_autoptr(PstBus) bus = pst_bus_open(settings->bus, &bus_options, error);
     if (bus == NULL)
         return FALSE;
-    PstPg *pg = pst_pg_open_lazy(settings->database, "postern-scorer", error);
+    g_autoptr(PstPg) pg = pst_pg_open_lazy(settings->database, "postern-scorer", error);
     if (pg == NULL)
         return FALSE;
-    PstSink *sink = writer_new_take(pg);
+    PstSink *sink = writer_new_take(g_steal_pointer(&pg));
     ConsumeOptions consume_options = {
         .run = run,
-        .bus = bus,
+        .bus = g_steal_pointer(&bus),
         .sink = sink,
         .engine = engine,
         .meters = meters,
         .group = settings->group,
         .partitions = (guint32)settings->partitions,
     };
-    gboolean ok = consume(&consume_options, error);
+    gboolean ok = consume_take(&consume_options, error);
     sink->free(sink);
     return ok;
 }

@@ -3,13 +3,21 @@
  *   encode  JSON lines on stdin → a batch (delimited protobuf) on stdout
  *   decode  a batch on stdin → JSON lines on stdout; heartbeats as {"heartbeat":…}
  *   sample  a batch with a small flow, one with every field at its largest, and a heartbeat
+ *   publish URI PARTITIONS PRODUCER EPOCH [COPIES]
+ *           JSON lines on stdin → messages of 20 flows and a heartbeat on postern.smtp, by
+ * partition of the source, each message COPIES times; sequences begin at 1
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "../unit/flow_builder.h"
 #include "codec.h"
 #include "json.h"
+#include "postern/bus.h"
+#include "postern/unit.h"
+
+enum { FLOWS_PER_MESSAGE = 20 };
 
 static int encode(void)
 {
@@ -93,8 +101,110 @@ static int sample(void)
     return fwrite(out, 1, n, stdout) == n ? 0 : 1;
 }
 
+/* The message in the making of one partition. */
+typedef struct {
+    GByteArray *data;
+    guint flows;
+    guint64 sequence;
+    PstHeartbeat beat;
+} Open;
+
+typedef struct {
+    PstBus *bus;
+    PstBusStamp stamp;
+    int copies;
+    gint32 partitions;
+    Open *open;
+} Publisher;
+
+static void on_delivered(gpointer user, gpointer cookie, const GError *error)
+{
+    if (error != NULL) {
+        fprintf(stderr, "flowcat: %s\n", error->message);
+        exit(1);
+    }
+}
+
+static void must(gboolean ok, GError *error)
+{
+    if (!ok) {
+        fprintf(stderr, "flowcat: %s\n", error->message);
+        exit(1);
+    }
+}
+
+static void send_message(Publisher *p, gint32 partition)
+{
+    Open *open = &p->open[partition];
+    guint8 out[PST_CODEC_HEARTBEAT_MAX];
+    if (open->flows == 0)
+        return;
+    open->beat.received = open->flows;
+    gsize n = pst_codec_put_heartbeat(out, &open->beat);
+    g_byte_array_append(open->data, out, (guint)n);
+    p->stamp.sequence = ++open->sequence;
+    for (int copy = 0; copy < p->copies; copy++) {
+        GError *error = NULL;
+        gboolean ok = pst_bus_publish(p->bus, PST_TOPIC_SMTP, partition, &p->stamp,
+                                      open->data->data, open->data->len, NULL, &error);
+        must(ok, error);
+    }
+    g_byte_array_set_size(open->data, 0);
+    open->flows = 0;
+}
+
+static void add_flow(Publisher *p, const PstFlow *flow)
+{
+    guint8 out[PST_CODEC_FLOW_MAX];
+    gint32 partition = (gint32)pst_partition_of(&flow->src_addr, (guint32)p->partitions);
+    Open *open = &p->open[partition];
+    gsize n = pst_codec_put_flow(out, flow);
+    g_byte_array_append(open->data, out, (guint)n);
+    open->beat.sampler = flow->sampler;
+    open->beat.received_ns = flow->received_ns;
+    open->beat.newest_event_ns = MAX(open->beat.newest_event_ns, pst_flow_event_ns(flow));
+    if (++open->flows == FLOWS_PER_MESSAGE)
+        send_message(p, partition);
+}
+
+static int publish(char **args, int copies)
+{
+    GError *error = NULL;
+    PstBusOptions options = {.client_id = "flowcat", .delivered = on_delivered};
+    Publisher p = {.copies = copies, .bus = pst_bus_open(args[0], &options, &error)};
+    must(p.bus != NULL, error);
+    gboolean ok = pst_bus_ensure_topic(p.bus, PST_TOPIC_SMTP, atoi(args[1]), &p.partitions, &error);
+    must(ok, error);
+    p.stamp.producer = args[2];
+    p.stamp.epoch = g_ascii_strtoull(args[3], NULL, 10);
+    p.open = g_new0(Open, p.partitions);
+    for (gint32 i = 0; i < p.partitions; i++)
+        p.open[i].data = g_byte_array_new();
+    g_autofree char *line = NULL;
+    size_t room = 0;
+    for (ssize_t n; (n = getline(&line, &room, stdin)) > 0;) {
+        PstFlow flow;
+        if (!pst_codec_flow_from_json(line, (gsize)n, &flow)) {
+            fprintf(stderr, "flowcat: no flow: %s", line);
+            return 1;
+        }
+        add_flow(&p, &flow);
+    }
+    for (gint32 i = 0; i < p.partitions; i++) {
+        send_message(&p, i);
+        g_byte_array_unref(p.open[i].data);
+    }
+    ok = pst_bus_flush(p.bus, 30000, &error);
+    must(ok, error);
+    pst_bus_close(p.bus);
+    g_free(p.open);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
+    if (argc >= 6 && argc <= 7 && strcmp(argv[1], "publish") == 0)
+        return publish(argv + 2, argc == 7 ? atoi(argv[6]) : 1);
     const char *what = argc == 2 ? argv[1] : "";
     if (strcmp(what, "encode") == 0)
         return encode();
@@ -102,6 +212,7 @@ int main(int argc, char **argv)
         return decode();
     if (strcmp(what, "sample") == 0)
         return sample();
-    fprintf(stderr, "usage: flowcat encode|decode|sample < IN > OUT\n");
+    fprintf(stderr, "usage: flowcat encode|decode|sample < IN > OUT\n"
+                    "       flowcat publish URI PARTITIONS PRODUCER EPOCH [COPIES] < IN\n");
     return 2;
 }

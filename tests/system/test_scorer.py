@@ -1,0 +1,343 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The scorer between a real bus and a real PostgreSQL: what it writes, and that a kill -9 at any
+moment changes nothing of it (docs/recovery.md, S1 to S10)."""
+
+import json
+import random
+import shutil
+import sqlite3
+import subprocess
+import time
+
+import pytest
+
+from conftest import ROOT
+from program import Runner
+from waiting import until
+
+PARTITIONS = 4
+T0 = 1777638896 * 10**9
+SECOND = 10**9
+BAD, MILD = "192.0.2.10", "198.51.100.20"
+NETWORKS = "192.0.2.0/24,198.51.100.0/24"
+
+
+def flow(unit, destination, at_ns, source_port):
+    return {"type": "IPFIX", "sampling_rate": 1, "src_addr": unit, "dst_addr": destination,
+            "bytes": 5000, "packets": 14, "sampler_address": "203.0.113.254", "proto": 6,
+            "src_port": source_port, "dst_port": 25, "tcp_flags": 27,
+            "time_received_ns": at_ns + 5 * SECOND, "time_flow_start_ns": at_ns,
+            "time_flow_end_ns": at_ns + 2 * SECOND, "direction": "out"}
+
+
+def traffic(seconds=120):
+    """One unit bursts at 5/s, another sends a mail every 10 s, in the order of export."""
+    flows = []
+    for n in range(seconds * 5):
+        flows.append(flow(BAD, f"203.0.{n // 200}.{n % 200 + 1}", T0 + n * SECOND // 5,
+                          20000 + n % 40000))
+        if n % 50 == 0:
+            flows.append(flow(MILD, f"203.0.113.{n // 50 % 200 + 1}", T0 + n * SECOND // 5,
+                              30000 + n))
+    return flows
+
+
+def lines(flows):
+    return "".join(json.dumps(one) + "\n" for one in flows).encode()
+
+
+class Desk:
+    """A database with postern's schema, and what the scorer wrote into it."""
+
+    def __init__(self, cluster, name):
+        self.cluster = cluster
+        self.name = name
+        with cluster.connect(name) as admin:
+            for path in sorted((ROOT / "store/schema").glob("[0-9]*.sql")):
+                with admin.transaction():
+                    admin.execute(path.read_text())
+
+    @property
+    def conninfo(self):
+        return self.cluster.conninfo(self.name, "postern_ingest")
+
+    def ask(self, statement, *parameters):
+        with self.cluster.connect(self.name) as admin:
+            return admin.execute(statement, parameters).fetchall()
+
+    def run(self, statement, *parameters):
+        with self.cluster.connect(self.name) as admin:
+            admin.execute(statement, parameters)
+
+    def positions(self, topic="postern.smtp"):
+        return dict(self.ask("SELECT partition, position FROM postern.bus_offset WHERE topic = %s",
+                             topic))
+
+    def verdicts(self):
+        return self.ask(
+            "SELECT host(unit), episode, band, crossed_at, received_at, position, evidence, score,"
+            " sessions_seen, sessions_low, destinations_seen, usual, window_s, channel, pair,"
+            " ports, sampling, cold, reasons::text, samples::text"
+            " FROM postern.verdict ORDER BY unit, episode, crossed_at, band")
+
+    def activity(self):
+        return self.ask("SELECT host(unit), bucket, sessions, destinations, bytes, packets, failed,"
+                        " ports FROM postern.smtp_activity ORDER BY unit, bucket")
+
+    def result(self):
+        loss = self.ask("SELECT sum(received) FROM postern.exporter_loss")
+        return self.verdicts(), self.activity(), loss
+
+
+def ends_of(bus_path):
+    """Ends of postern.smtp in an embedded bus, as anyone may look."""
+    with sqlite3.connect(f"file:{bus_path}?mode=ro", uri=True) as db:
+        return dict(db.execute('SELECT partition, max("offset") + 1 FROM messages '
+                               "WHERE topic = 'postern.smtp' GROUP BY partition"))
+
+
+def has_read_all(desk, bus_path):
+    ends, positions = ends_of(bus_path), desk.positions()
+    return bool(ends) and all(positions.get(partition, -2) >= end
+                              for partition, end in ends.items())
+
+
+@pytest.fixture
+def desk(postgres, database):
+    return Desk(postgres, database)
+
+
+@pytest.fixture
+def publish(programs):
+    def put(uri, flows, producer="collector", epoch=1, copies=1, partitions=PARTITIONS):
+        subprocess.run([programs("flowcat"), "publish", uri, str(partitions), producer, str(epoch),
+                        str(copies)], input=lines(flows), check=True)
+    return put
+
+
+@pytest.fixture
+def start(runner, bus_path):
+    """start(desk) runs a scorer and waits until it is ready."""
+    def go(desk, *more, bus=None):
+        return runner.start_ready("postern-scorer", "--bus", bus or f"embedded:{bus_path}",
+                                  "--database", desk.conninfo, *more)
+    return go
+
+
+@pytest.fixture(scope="module")
+def expected(programs, postgres, session_dir):
+    """What an undisturbed scorer writes for traffic(), on an embedded bus."""
+    folder = session_dir / "scorer-reference"
+    folder.mkdir()
+    bus = folder / "bus.db"
+    name = postgres.create_database()
+    desk = Desk(postgres, name)
+    subprocess.run([programs("flowcat"), "publish", f"embedded:{bus}", str(PARTITIONS), "collector",
+                    "1"], input=lines(traffic()), check=True)
+    runner = Runner(programs, folder)
+    scorer = runner.start_ready("postern-scorer", "--bus", f"embedded:{bus}", "--database",
+                                desk.conninfo)
+    until(lambda: has_read_all(desk, bus), f"everything read\n{scorer.stderr}")
+    assert scorer.stop() == 0
+    runner.clean_up()
+    result = desk.result()
+    postgres.drop_database(name)
+    return result
+
+
+def bands(verdicts):
+    return [(unit, band) for unit, _, band, *_ in verdicts]
+
+
+def test_a_burst_crosses_each_band_once_and_a_trickle_none(expected):
+    verdicts, activity, loss = expected
+    assert bands(verdicts) == [(BAD, "watch"), (BAD, "flag"), (BAD, "block")]
+    assert sum(row[2] for row in activity if row[0] == BAD) == 600
+    assert sum(row[2] for row in activity if row[0] == MILD) == 12
+    assert loss == [(612,)]
+
+
+def test_a_backtest_of_the_same_flows_says_the_same(runner, work_dir, expected):
+    path = work_dir / "flows.json"
+    path.write_bytes(lines(traffic()))
+    done = runner.run("postern-scorer", "--backtest", "--networks", NETWORKS, "--format", "json",
+                      path)
+    *verdicts, last = map(json.loads, done.stdout.splitlines())
+    assert [(one["unit"], one["band"]) for one in verdicts] == bands(expected[0])
+    assert [one["score"] for one in verdicts] == [row[7] for row in expected[0]]
+    assert last["summary"]["flows"] == 612
+    assert last["summary"]["units"] == 2
+    assert last["summary"]["refused"] == 0
+
+
+def test_batches_sent_twice_count_once(desk, publish, start, bus_path, expected):
+    publish(f"embedded:{bus_path}", traffic(), copies=2)
+    scorer = start(desk)
+    until(lambda: has_read_all(desk, bus_path), "everything read")
+    assert scorer.metric("postern_scorer_duplicates_total") > 0
+    verdicts, activity, loss = desk.result()
+    for ours, theirs in zip(verdicts, expected[0], strict=True):
+        assert ours[:5] + ours[6:] == theirs[:5] + theirs[6:], "all but the position"
+    assert (activity, loss) == expected[1:]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_kill_9_at_any_moment_changes_nothing(desk, publish, start, bus_path, expected, seed):
+    """S1 to S4, S9: killed while it rebuilds, reads, writes and commits."""
+    moments = random.Random(seed)
+    flows = traffic()
+    kills = 6
+    for number in range(kills):
+        part = flows[number * len(flows) // kills:(number + 1) * len(flows) // kills]
+        publish(f"embedded:{bus_path}", part, epoch=number + 1)
+        scorer = start(desk)
+        time.sleep(moments.uniform(0, 1.5))    # the moment is the experiment
+        scorer.kill()
+    start(desk)
+    until(lambda: has_read_all(desk, bus_path), "everything read")
+    same_but_positions(desk.result(), expected)
+
+
+def same_but_positions(result, expected):
+    """Other batches have other positions; all else must be equal."""
+    for ours, theirs in zip(result[0], expected[0], strict=True):
+        assert ours[:5] + ours[6:] == theirs[:5] + theirs[6:]
+    assert result[1:] == expected[1:]
+
+
+def test_postgresql_killed_within_ticks(own_postgres, publish, start, bus_path, expected):
+    """S6: the tick in hand waits, /readyz says so, and it is written once."""
+    desk = Desk(own_postgres, own_postgres.create_database())
+    flows = traffic()
+    publish(f"embedded:{bus_path}", flows[:200])
+    scorer = start(desk)
+    for number in range(2):
+        own_postgres.kill()
+        publish(f"embedded:{bus_path}", flows[200 + number * 200:400 + number * 200],
+                epoch=number + 2)
+        until(lambda: "database is away" in readiness(scorer), "it says that the database is away")
+        own_postgres.start()
+        scorer.wait_ready(f"{scorer.url}/readyz")
+    publish(f"embedded:{bus_path}", flows[600:], epoch=9)
+    until(lambda: has_read_all(desk, bus_path), "everything read")
+    same_but_positions(desk.result(), expected)
+    assert scorer.is_running
+
+
+def readiness(program):
+    done = subprocess.run(["curl", "-s", f"{program.url}/readyz"], capture_output=True, text=True,
+                          check=False)
+    return done.stdout
+
+
+def test_a_scorer_whose_partition_was_taken_commits_nothing(desk, publish, start, bus_path):
+    """S5: a newer epoch in the database fences it."""
+    publish(f"embedded:{bus_path}", traffic(10))
+    scorer = start(desk)
+    until(lambda: has_read_all(desk, bus_path), "everything read")
+    desk.run("SELECT postern.take_partition(p, %s, 'the other') FROM generate_series(0, %s) AS p",
+             PARTITIONS, PARTITIONS - 1)
+    before = desk.result(), desk.positions()
+    publish(f"embedded:{bus_path}", traffic(60)[50:], epoch=2)
+    until(lambda: scorer.metric("postern_scorer_fenced_total") > 0, "it is fenced")
+    assert (desk.result(), desk.positions()) == before
+    assert "taken over" in scorer.stderr
+
+
+def test_a_decision_is_applied_once_and_again_at_its_place(desk, publish, start, bus_path):
+    """S8: a release restarts the unit; a rebuild repeats it before the same message."""
+    flows = traffic(240)
+    uri = f"embedded:{bus_path}"
+    publish(uri, flows[:400])
+    scorer = start(desk)
+    until(lambda: has_read_all(desk, bus_path), "the first half read")
+    desk.run("INSERT INTO postern.scorer_input (kind, unit, created_at)"
+             " VALUES ('released', %s, postern.now())", BAD)
+    publish(uri, flows[400:500], epoch=2)
+    until(lambda: has_read_all(desk, bus_path), "the release's tick")
+    applied = desk.ask("SELECT partition, input_id, position FROM postern.scorer_input_applied"
+                       " ORDER BY 1")
+    assert applied
+    scorer.kill()
+    publish(uri, flows[500:], epoch=3)
+    start(desk)
+    until(lambda: has_read_all(desk, bus_path), "the rest read")
+    verdicts = desk.verdicts()
+    episodes = {episode for unit, episode, *_ in verdicts if unit == BAD}
+    assert len(episodes) == 2, "the release ended the first episode"
+    assert desk.ask("SELECT partition, input_id, position FROM postern.scorer_input_applied"
+                    " WHERE partition = ANY (%s) ORDER BY 1", [row[0] for row in applied]) == applied
+
+
+def test_another_number_of_partitions_is_refused(desk, publish, runner, start, bus_path, work_dir):
+    publish(f"embedded:{bus_path}", traffic(5))
+    start(desk).stop()
+    other = work_dir / "other.db"
+    publish(f"embedded:{other}", traffic(5), partitions=PARTITIONS + 1)
+    done = runner.run("postern-scorer", "--bus", f"embedded:{other}", "--database", desk.conninfo,
+                      status=2)
+    assert "5 partitions" in done.stderr and "4" in done.stderr
+
+
+def test_ends_in_order_and_goes_on_where_it_stood(desk, publish, start, bus_path, expected):
+    flows = traffic()
+    publish(f"embedded:{bus_path}", flows[:300])
+    assert start(desk).stop() == 0
+    publish(f"embedded:{bus_path}", flows[300:], epoch=2)
+    scorer = start(desk)
+    until(lambda: has_read_all(desk, bus_path), "everything read")
+    assert scorer.stop() == 0
+    same_but_positions(desk.result(), expected)
+
+
+def test_a_bus_that_was_moved_away_starts_over(desk, publish, start, bus_path):
+    """S10, after the remedy: positions move back, no verdict is written twice."""
+    publish(f"embedded:{bus_path}", traffic(60))
+    scorer = start(desk)
+    until(lambda: has_read_all(desk, bus_path), "everything read")
+    scorer.stop()
+    verdicts = desk.verdicts()
+    shutil.move(bus_path, f"{bus_path}.away")
+    publish(f"embedded:{bus_path}", traffic(20), epoch=2)
+    scorer = start(desk)
+    until(lambda: "this is another bus" in scorer.stderr, "it says so")
+    until(lambda: desk.positions() and all(
+        desk.positions()[p] == end for p, end in ends_of(bus_path).items()), "read again")
+    assert desk.verdicts() == verdicts
+
+
+def test_a_damaged_bus_stops_it_with_the_remedy(desk, publish, runner, bus_path):
+    publish(f"embedded:{bus_path}", traffic(5))
+    with open(bus_path, "r+b") as file:
+        file.write(b"this is no database at all" * 100)
+    done = runner.run("postern-scorer", "--bus", f"embedded:{bus_path}", "--database",
+                      desk.conninfo, status=1)
+    assert str(bus_path) in done.stderr
+
+
+def test_two_scorers_share_a_kafka_bus_and_one_dies(own_kafka, desk, publish, start, expected):
+    """S5 on Kafka: the survivor takes the dead one's partitions over and rebuilds them."""
+    flows = traffic()
+    uri = own_kafka.uri
+    publish(uri, flows[:300])
+    quick = ("--bus-options", "session.timeout.ms=6000;heartbeat.interval.ms=500")
+    first = start(desk, *quick, bus=uri)
+    until(lambda: sum(p > 0 for p in desk.positions().values()) >= 2, "the first half read")
+    second = start(desk, *quick, bus=uri)
+    publish(uri, flows[300:450], epoch=2)
+    first.kill()
+    publish(uri, flows[450:], epoch=3)
+    until(lambda: len(desk.activity()) and sum(row[2] for row in desk.activity()) == 612,
+          "everything read", timeout_s=60)
+    same_but_positions(desk.result(), expected)
+    assert second.metric("postern_scorer_partitions") == PARTITIONS
+
+
+def test_says_what_is_missing(runner):
+    assert "--bus is missing" in runner.run("postern-scorer", status=2).stderr
+    assert "--database is missing" in runner.run("postern-scorer", "--bus", "embedded:/x",
+                                                 status=2).stderr
+    assert "needs at least one FILE" in runner.run("postern-scorer", "--backtest", status=2).stderr
+    assert "neither" in runner.run("postern-scorer", "--backtest", "--networks", "/nonexistent",
+                                   "-", status=2, stdin="").stderr
+    assert runner.run("postern-scorer", "--help").stdout.count("--backtest") >= 2
