@@ -86,7 +86,8 @@ static void set_headers(GMimeMessage *message, const PstMail *mail)
     GMimeObject *object = GMIME_OBJECT(message);
     g_autoptr(GDateTime) date = g_date_time_new_from_unix_utc(mail->date_ns / 1000000000);
     g_mime_message_set_date(message, date);
-    g_mime_message_set_message_id(message, mail->message_id);
+    g_autofree char *own_id = g_strdup_printf("<%s>", mail->message_id);
+    g_mime_object_set_header(object, "Message-ID", own_id, NULL); /* GMime would write Message-Id */
     g_mime_message_set_subject(message, mail->subject, "UTF-8");
     g_mime_object_set_header(object, "Auto-Submitted", "auto-generated", NULL);
     g_mime_object_set_header(object, "X-Auto-Response-Suppress", "All", NULL);

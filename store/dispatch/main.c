@@ -19,7 +19,7 @@ static const PstConfRow rows[] = {
         "Kinds of work: verdict, deadline, mail, enforce (see below)."),
     ROW("poll", PST_CONF_SPAN_S, poll_s, "", 1, 3600, NULL, "5s",
         "How often to look for due rows when nothing wakes us."),
-    ROW("mail_transport", PST_CONF_TEXT, mail_transport, "", 0, 0, NULL, "",
+    ROW("mail", PST_CONF_TEXT, mail, "", 0, 0, NULL, "",
         "Where mails go: smtp://HOST[:PORT], smtps://HOST[:PORT], maildir:PATH."),
     ROW("mail_templates", PST_CONF_TEXT, mail_templates, "", 0, 0, NULL, "",
         "A folder with templates that take the place of ours; read again on SIGHUP."),
@@ -62,7 +62,7 @@ static const char description[] =
     "  postern-dispatch --database \"host=/run/postgresql dbname=postern user=postern_desk\" \\\n"
     "      --work=verdict,deadline --metrics 127.0.0.1:9104\n"
     "  postern-dispatch --database \"… user=postern_mailer\" --work=mail \\\n"
-    "      --mail-transport smtp://mail.example.net:25\n"
+    "      --mail smtp://mail.example.net:25\n"
     "\n"
     "Exit status: 0 ended by a signal, 1 failed, 2 usage or configuration.";
 

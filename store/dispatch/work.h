@@ -13,7 +13,7 @@ typedef struct {
     char *database;
     char **work;
     gint64 poll_s;
-    char *mail_transport;
+    char *mail;
     char *mail_templates;
     char *mail_user;
     char *mail_password_file;

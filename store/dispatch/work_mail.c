@@ -94,9 +94,9 @@ static gboolean mail_open(Dispatch *dispatch, gpointer *out_self, GError **error
     *out_self = mailer;
     mailer->others =
         g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)pst_transport_free);
-    if (or_null(c->mail_transport) == NULL) {
+    if (or_null(c->mail) == NULL) {
         g_set_error(error, PST_ERROR, PST_ERROR_USAGE,
-                    "--work=mail needs --mail-transport smtp://HOST[:PORT], smtps://HOST[:PORT] or "
+                    "--work=mail needs --mail smtp://HOST[:PORT], smtps://HOST[:PORT] or "
                     "maildir:PATH");
         return FALSE;
     }
@@ -110,7 +110,7 @@ static gboolean mail_open(Dispatch *dispatch, gpointer *out_self, GError **error
                                             .timeout_s = (int)c->mail_timeout_s,
                                             .stop = asks_to_stop,
                                             .stop_user = dispatch->run};
-    mailer->own = pst_transport_new(c->mail_transport, &mailer->options, error);
+    mailer->own = pst_transport_new(c->mail, &mailer->options, error);
     if (mailer->own == NULL)
         return FALSE;
     mailer->templates = pst_mail_templates_load(c->mail_templates, error);

@@ -44,7 +44,7 @@ Test(mail, has_the_headers_that_a_robot_and_a_thread_need)
     PstMail mail = some_mail();
     mail.references = "first@abuse.example";
     g_autofree char *text = composed(&mail);
-    expect_line(text, "Message-Id: <PST-2026-000001.warning.abc@abuse.example>");
+    expect_line(text, "Message-ID: <PST-2026-000001.warning.abc@abuse.example>");
     expect_line(text, "Auto-Submitted: auto-generated");
     expect_line(text, "References: <first@abuse.example>");
     expect_line(text, "In-Reply-To: <first@abuse.example>");

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "migrate.h"
+
+const PstConfRow cli_rows[] = {
+    {"postern", "database", PST_CONF_TEXT, offsetof(CliConfig, database), "", 0, 0, NULL, "", FALSE,
+     "How to reach PostgreSQL: \"host=/run/postgresql dbname=postern\"."},
+    {NULL},
+};
+
+/* A person reads this: no priorities, no times. */
+static int complain_take(const char *program, GError *error)
+{
+    g_autoptr(GError) owned = error;
+    int status = pst_error_exit_status(owned);
+    fprintf(stderr, "%s: %s\n", program, owned->message);
+    if (status == PST_EXIT_USAGE)
+        fprintf(stderr, "Try %s --help\n", program);
+    return status;
+}
+
+int cli_run(PstProgram *program, int argc, char **argv, CliAction action, gpointer options)
+{
+    CliConfig config = {0};
+    PstRun run;
+    int status = PST_EXIT_DONE;
+    if (program->rows == NULL)
+        program->rows = cli_rows;
+    program->target = &config;
+    if (!pst_run_init(program, argc, argv, &run, &status))
+        return status;
+    GError *error = NULL;
+    status = action(&run, &config, options, &error);
+    if (error != NULL)
+        status = complain_take(program->program, error);
+    if (fflush(stdout) != 0 && status == PST_EXIT_DONE) {
+        fprintf(stderr, "%s: cannot write the output\n", program->program);
+        status = PST_EXIT_FAILED;
+    }
+    pst_run_done(&run);
+    pst_conf_clear(program->rows, &config);
+    return status;
+}
+
+static int newest_version(void)
+{
+    int n = 0;
+    while (pst_schema_files[n].name != NULL)
+        n++;
+    return n;
+}
+
+static gboolean check_schema(PstPg *pg, GError **error)
+{
+    int version = 0, needed = newest_version();
+    if (!pst_migrate_version(pg, &version, error))
+        return FALSE;
+    if (version >= needed)
+        return TRUE;
+    g_set_error(error, PST_ERROR, PST_ERROR_REFUSED,
+                version == 0 ? "Postern is not installed in this database: run postern schema "
+                               "install"
+                             : "the database's schema is older (version %d) than this program "
+                               "needs (%d): run postern schema upgrade",
+                version, needed);
+    return FALSE;
+}
+
+PstPg *cli_connect(PstRun *run, const CliConfig *config, gboolean any_schema, GError **error)
+{
+    if (config->database == NULL || *config->database == '\0') {
+        cli_usage(error, "--database is missing: say \"host=/run/postgresql dbname=postern\", or "
+                         "write it into the file that --config names");
+        return NULL;
+    }
+    g_autoptr(PstPg) pg = pst_pg_open(config->database, g_get_prgname(), error);
+    if (pg == NULL || (!any_schema && !check_schema(pg, error)))
+        return NULL;
+    return g_steal_pointer(&pg);
+}
+
+char *cli_actor(void)
+{
+    const char *sudo = g_getenv("SUDO_USER");
+    return g_strdup(sudo != NULL && *sudo != '\0' ? sudo : g_get_user_name());
+}
+
+gboolean cli_confirm(gboolean yes, const char *question, GError **error)
+{
+    if (yes)
+        return TRUE;
+    if (!isatty(STDIN_FILENO)) {
+        g_set_error(error, PST_ERROR, PST_ERROR_REFUSED,
+                    "nothing was changed: there is nobody to ask here, say --yes");
+        return FALSE;
+    }
+    char answer[16] = "";
+    fflush(stdout);
+    fprintf(stderr, "%s [y/N] ", question);
+    if (fgets(answer, sizeof answer, stdin) != NULL) {
+        g_strstrip(answer);
+        if (g_ascii_strcasecmp(answer, "y") == 0 || g_ascii_strcasecmp(answer, "yes") == 0)
+            return TRUE;
+    }
+    g_set_error(error, PST_ERROR, PST_ERROR_REFUSED, "nothing was changed");
+    return FALSE;
+}
+
+int cli_usage(GError **error, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    g_autofree char *what = g_strdup_vprintf(format, args);
+    va_end(args);
+    g_set_error(error, PST_ERROR, PST_ERROR_USAGE, "%s", what);
+    return PST_EXIT_USAGE;
+}
+
+static char *all_usages(const CliVerb *verbs)
+{
+    GString *text = g_string_new(NULL);
+    for (const CliVerb *v = verbs; v->name != NULL; v++)
+        g_string_append_printf(text, "%s%s", v == verbs ? "" : ", ", v->usage);
+    return g_string_free(text, FALSE);
+}
+
+int cli_run_verb(const CliVerb *verbs, PstRun *run, const CliConfig *config, gpointer options,
+                 GError **error)
+{
+    g_autofree char *usages = all_usages(verbs);
+    int n = (int)g_strv_length(run->args);
+    if (n == 0)
+        return cli_usage(error, "what shall it do? %s", usages);
+    const CliVerb *verb = verbs;
+    while (verb->name != NULL && strcmp(verb->name, run->args[0]) != 0)
+        verb++;
+    if (verb->name == NULL)
+        return cli_usage(error, "what is \"%s\"? There are: %s", run->args[0], usages);
+    if (verb->n_args >= 0 ? n - 1 != verb->n_args : n > 2)
+        return cli_usage(error, "it is written: %s %s", g_get_prgname(), verb->usage);
+    g_autoptr(PstPg) pg = cli_connect(run, config, FALSE, error);
+    return pg != NULL ? verb->action(pg, run->args + 1, options, error) : PST_EXIT_FAILED;
+}
+
+/* ---- tables ---- */
+
+static const char *cell(const PstPgRows *rows, int row, int column)
+{
+    const char *text = pst_pg_text(rows, row, column);
+    return text != NULL && *text != '\0' ? text : "–";
+}
+
+static void print_cell(FILE *out, const char *text, int width, gboolean last)
+{
+    int pad = last ? 0 : width - (int)g_utf8_strlen(text, -1) + 2;
+    fprintf(out, "%s%*s", text, MAX(pad, 0), "");
+}
+
+void cli_print_table(const PstPgRows *rows, FILE *out)
+{
+    int columns = pst_pg_columns(rows);
+    g_autofree int *widths = g_new0(int, columns);
+    for (int c = 0; c < columns; c++) {
+        widths[c] = (int)g_utf8_strlen(pst_pg_column_name(rows, c), -1);
+        for (int r = 0; r < pst_pg_count(rows); r++)
+            widths[c] = MAX(widths[c], (int)g_utf8_strlen(cell(rows, r, c), -1));
+    }
+    for (int c = 0; c < columns; c++)
+        print_cell(out, pst_pg_column_name(rows, c), widths[c], c == columns - 1);
+    fputc('\n', out);
+    for (int r = 0; r < pst_pg_count(rows); r++) {
+        for (int c = 0; c < columns; c++)
+            print_cell(out, cell(rows, r, c), widths[c], c == columns - 1);
+        fputc('\n', out);
+    }
+}
+
+char *cli_program_path(const char *name)
+{
+    g_autofree char *self = g_file_read_link("/proc/self/exe", NULL);
+    if (self != NULL) {
+        g_autofree char *folder = g_path_get_dirname(self);
+        g_autofree char *beside = g_build_filename(folder, name, NULL);
+        if (g_file_test(beside, G_FILE_TEST_IS_EXECUTABLE))
+            return g_steal_pointer(&beside);
+    }
+    return g_strdup(name);
+}

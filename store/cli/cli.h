@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* The operator's command, postern NAME …: what its subcommands share.
+ *
+ * A subcommand is a row of the table in main.c and a file cmd_NAME.c. It is a program of its own
+ * with its own --help; results go to stdout, everything else to stderr.
+ */
+#include "pg.h"
+#include "run.h"
+
+typedef struct {
+    const char *name;
+    const char *summary;                /* one line for postern --help */
+    int (*main)(int argc, char **argv); /* argv[0] is "postern NAME"; returns the exit status */
+} CliCommand;
+
+int cmd_schema(int argc, char **argv);
+int cmd_networks(int argc, char **argv);
+int cmd_customers(int argc, char **argv);
+int cmd_reporters(int argc, char **argv);
+int cmd_ip(int argc, char **argv);
+int cmd_mode(int argc, char **argv);
+int cmd_replay(int argc, char **argv);
+int cmd_backtest(int argc, char **argv);
+int cmd_report(int argc, char **argv);
+int cmd_doctor(int argc, char **argv);
+
+/* The key that nearly every subcommand has; its target begins with it. */
+typedef struct {
+    char *database;
+} CliConfig;
+extern const PstConfRow cli_rows[];
+
+/* What a subcommand does once its command line is read: returns the exit status, or sets @error.
+ */
+typedef int (*CliAction)(PstRun *run, const CliConfig *config, gpointer options, GError **error);
+/* Reads the command line as @program says (rows are cli_rows, target is made here), runs @action,
+ * says what went wrong. Returns the exit status. */
+int cli_run(PstProgram *program, int argc, char **argv, CliAction action, gpointer options);
+
+/* Connects as an operator; the schema must be installed and as new as this program, unless @any.
+ * @error USAGE, AWAY, REFUSED. Given. */
+PstPg *cli_connect(PstRun *run, const CliConfig *config, gboolean any_schema, GError **error)
+    G_GNUC_WARN_UNUSED_RESULT;
+
+/* The operator's name for the audit: the login, also behind sudo. Given. */
+char *cli_actor(void);
+
+/* Asks a question on the terminal; only "y" or "yes" is yes. Without a terminal: REFUSED, saying
+ * that --yes is needed. @yes given on the command line: TRUE without asking. */
+gboolean cli_confirm(gboolean yes, const char *question, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* Wrong use: sets USAGE, returns PST_EXIT_USAGE. */
+int cli_usage(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3);
+
+/* A verb of a subcommand: "add" of "postern networks add". */
+typedef struct {
+    const char *name;
+    int n_args; /* positional arguments after it; −1: none or one */
+    const char *usage; /* "add NET" */
+    int (*action)(PstPg *pg, char **args, gpointer options, GError **error);
+} CliVerb;
+/* Finds the verb of run->args, connects and runs it. @verbs ended by name NULL. */
+int cli_run_verb(const CliVerb *verbs, PstRun *run, const CliConfig *config, gpointer options,
+                 GError **error);
+
+/* Prints @rows as a table with the columns' names, aligned; "–" for NULL. */
+void cli_print_table(const PstPgRows *rows, FILE *out);
+
+/* Our program NAME: beside this one, else wherever PATH says. Given. */
+char *cli_program_path(const char *name);

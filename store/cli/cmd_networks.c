@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+
+#include "cli.h"
+
+typedef struct {
+    char *note;
+    char *output;
+} Options;
+
+static const char description[] =
+    "add NET   declares a prefix ours from the beginning of time; addresses outside are never\n"
+    "          judged, warned or blocked\n"
+    "list      all networks, those that ended too\n"
+    "export    writes the file that the collector reads (--networks): one prefix a line;\n"
+    "          the collector reads it again when it changes\n"
+    "\n"
+    "Examples:\n"
+    "  postern networks add 192.0.2.0/24 --note \"hall 3\" --database …\n"
+    "  postern networks export --output /etc/postern/networks --database …\n"
+    "\n"
+    "Exit status: 0 done, 1 failed, 2 usage.";
+
+static int add(PstPg *pg, char **args, gpointer user, GError **error)
+{
+    const Options *options = user;
+    PstPrefix net;
+    if (!pst_prefix_parse(args[0], strlen(args[0]), TRUE, &net)) {
+        char text[PST_PREFIX_TEXT_MAX];
+        if (pst_prefix_parse(args[0], strlen(args[0]), FALSE, &net))
+            return cli_usage(error, "%s has bits set behind its length: did you mean %s?", args[0],
+                             pst_prefix_format(&net, text));
+        return cli_usage(error, "\"%s\" is no network: write 192.0.2.0/24 or 2001:db8::/32",
+                         args[0]);
+    }
+    g_autofree char *actor = cli_actor();
+    g_auto(PstPgParams) p = pst_pg_params();
+    pst_pg_add_prefix(&p, &net);
+    pst_pg_add_text(&p, options->note != NULL ? options->note : "");
+    pst_pg_add_text(&p, actor);
+    g_autoptr(PstPgRows) rows =
+        pst_pg_query(pg, "SELECT postern.network_add($1::cidr, $2, $3)", &p, error);
+    if (rows == NULL)
+        return PST_EXIT_FAILED;
+    printf("%s: %s\n", args[0], pst_pg_text(rows, 0, 0));
+    return PST_EXIT_DONE;
+}
+
+static int list(PstPg *pg, char **args, gpointer user, GError **error)
+{
+    g_autoptr(PstPgRows) rows = pst_pg_query(
+        pg,
+        "SELECT net, CASE WHEN during @> postern.now() THEN 'ours' ELSE 'ended' END AS state,"
+        " coalesce(to_char(lower(during), 'YYYY-MM-DD'), 'always') AS since,"
+        " to_char(upper(during), 'YYYY-MM-DD') AS until, note"
+        " FROM postern.network ORDER BY net, during",
+        NULL, error);
+    if (rows == NULL)
+        return PST_EXIT_FAILED;
+    cli_print_table(rows, stdout);
+    return PST_EXIT_DONE;
+}
+
+static int export(PstPg *pg, char **args, gpointer user, GError **error)
+{
+    const Options *options = user;
+    g_autoptr(PstPgRows) rows = pst_pg_query(
+        pg, "SELECT net FROM postern.networks_in_force ORDER BY family(net), net", NULL, error);
+    if (rows == NULL)
+        return PST_EXIT_FAILED;
+    if (pst_pg_count(rows) == 0) {
+        g_set_error(error, PST_ERROR, PST_ERROR_NOT_FOUND,
+                    "there is no network yet: run postern networks add");
+        return PST_EXIT_FAILED;
+    }
+    g_autoptr(GString) text =
+        g_string_new("# Our own networks, by postern networks export. Do not edit: PostgreSQL leads.\n");
+    for (int i = 0; i < pst_pg_count(rows); i++)
+        g_string_append_printf(text, "%s\n", pst_pg_text(rows, i, 0));
+    if (options->output == NULL) {
+        fputs(text->str, stdout);
+        return PST_EXIT_DONE;
+    }
+    /* In one step: the collector never reads half a file. */
+    g_autoptr(GError) why = NULL;
+    if (!g_file_set_contents_full(options->output, text->str, (gssize)text->len,
+                                  G_FILE_SET_CONTENTS_CONSISTENT | G_FILE_SET_CONTENTS_DURABLE,
+                                  0644, &why)) {
+        g_set_error(error, PST_ERROR, PST_ERROR_IO, "%s", why->message);
+        return PST_EXIT_FAILED;
+    }
+    printf("%d networks written to %s\n", pst_pg_count(rows), options->output);
+    return PST_EXIT_DONE;
+}
+
+static int run_networks(PstRun *run, const CliConfig *config, gpointer options, GError **error)
+{
+    static const CliVerb verbs[] = {{"add", 1, "add NET", add},
+                                    {"list", 0, "list", list},
+                                    {"export", 0, "export [--output FILE]", export},
+                                    {NULL}};
+    return cli_run_verb(verbs, run, config, options, error);
+}
+
+int cmd_networks(int argc, char **argv)
+{
+    Options options = {0};
+    const GOptionEntry entries[] = {
+        {"note", 0, 0, G_OPTION_ARG_STRING, &options.note, "With add: a word for people", "TEXT"},
+        {"output", 0, 0, G_OPTION_ARG_FILENAME, &options.output,
+         "With export: the file to write; without it, stdout", "FILE"},
+        {NULL},
+    };
+    PstProgram program = {.program = "postern networks",
+                          .summary = "Our own address space.",
+                          .description = description,
+                          .positional = "add NET|list|export",
+                          .options = entries};
+    int status = cli_run(&program, argc, argv, run_networks, &options);
+    g_free(options.note);
+    g_free(options.output);
+    return status;
+}
