@@ -166,7 +166,7 @@ AS $$
                     greatest(60, round(extract(epoch FROM d.at - postern.now()) / 60) * 60))),
                'warned_at', postern.time_text(coalesce(w.accepted_at, w.opened_at), 'UTC'),
                'then_scope', postern.measure_for(w.category, w.repeat),
-               'then_ports', to_jsonb(w.ports), 'repeat', w.repeat)
+               'then_ports', to_jsonb(w.ports), 'repeat', w.repeat, 'cause', w.cause)
       FROM postern.warning w,
            LATERAL (SELECT coalesce(w.deadline, date_trunc('minute', postern.now()) + w.duration) AS at) AS d
      WHERE w.id = p_warning_id
@@ -207,7 +207,7 @@ AS $$
                                 FROM postern.mail_step s WHERE s.kind = p_kind),
                'next_step_codes', (SELECT coalesce(jsonb_agg(s.code ORDER BY s.place), '[]')
                                      FROM postern.mail_step s WHERE s.kind = p_kind),
-               'page_url', rtrim(postern.setting('page.url'), '/') || '/ip/'
+               'page_url', nullif(rtrim(postern.setting('page.url'), '/'), '') || '/ip/'
                            || replace(postern.unit_text(c.unit), '/', '%2F'),
                'tz', p_tz, 'automated', true)
            || coalesce(postern.warning_vars(p_warning_id, p_tz), '{}')
