@@ -56,7 +56,7 @@ int cli_usage(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3);
 /* A verb of a subcommand: "add" of "postern networks add". */
 typedef struct {
     const char *name;
-    int n_args; /* positional arguments after it; −1: none or one */
+    int n_args;        /* positional arguments after it; −1: none or one */
     const char *usage; /* "add NET" */
     int (*action)(PstPg *pg, char **args, gpointer options, GError **error);
 } CliVerb;

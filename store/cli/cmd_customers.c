@@ -12,10 +12,10 @@ typedef struct {
 } Options;
 
 /* In the order of import_row's columns. */
-static const PstCsvColumn columns[] = {
-    {"net", TRUE},       {"customer", TRUE}, {"name", FALSE},     {"type", FALSE},
-    {"service", FALSE},  {"unit_len", FALSE}, {"shared", FALSE},  {"contacts", FALSE},
-    {"locale", FALSE},   {"tz", FALSE},      {NULL, FALSE}};
+static const PstCsvColumn columns[] = {{"net", TRUE},     {"customer", TRUE},  {"name", FALSE},
+                                       {"type", FALSE},   {"service", FALSE},  {"unit_len", FALSE},
+                                       {"shared", FALSE}, {"contacts", FALSE}, {"locale", FALSE},
+                                       {"tz", FALSE},     {NULL, FALSE}};
 #define N_COLUMNS (G_N_ELEMENTS(columns) - 1)
 
 static const char description[] =
@@ -164,16 +164,11 @@ static void name_file(const char *file, GError **error)
 static const struct {
     const char *change, *sign, *words;
 } changes[] = {
-    {"remove", "-", "addresses removed"},
-    {"move", ">", "addresses to another customer"},
-    {"change", "~", "addresses changed"},
-    {"add", "+", "addresses added"},
-    {"customer-remove", "-", "customers removed"},
-    {"customer-change", "~", "customers changed"},
-    {"customer-add", "+", "customers added"},
-    {"contact-remove", "-", "contacts removed"},
-    {"contact-add", "+", "contacts added"},
-    {"note", "!", "notes"},
+    {"remove", "-", "addresses removed"},          {"move", ">", "addresses to another customer"},
+    {"change", "~", "addresses changed"},          {"add", "+", "addresses added"},
+    {"customer-remove", "-", "customers removed"}, {"customer-change", "~", "customers changed"},
+    {"customer-add", "+", "customers added"},      {"contact-remove", "-", "contacts removed"},
+    {"contact-add", "+", "contacts added"},        {"note", "!", "notes"},
 };
 
 static gsize change_index(const char *change)
@@ -210,10 +205,9 @@ static void print_diff(const PstPgRows *rows, gboolean *out_any)
 
 static gboolean show_diff(PstPg *pg, gboolean *out_any, GError **error)
 {
-    g_autoptr(PstPgRows) rows =
-        pst_pg_query(pg,
-                     "SELECT change, net, customer, detail FROM postern.customers_import_diff()",
-                     NULL, error);
+    g_autoptr(PstPgRows) rows = pst_pg_query(
+        pg, "SELECT change, net, customer, detail FROM postern.customers_import_diff()", NULL,
+        error);
     if (rows == NULL)
         return FALSE;
     print_diff(rows, out_any);
@@ -239,8 +233,8 @@ static int import(PstPg *pg, char **args, gpointer user, GError **error)
     const Options *options = user;
     gboolean any = FALSE;
     /* The rows live in a temporary table: this transaction changes nothing that lasts. */
-    gboolean loaded = pst_pg_begin(pg, error) && load_file(pg, args[0], error) &&
-                      pst_pg_commit(pg, error);
+    gboolean loaded =
+        pst_pg_begin(pg, error) && load_file(pg, args[0], error) && pst_pg_commit(pg, error);
     if (!loaded || !show_diff(pg, &any, error)) {
         pst_pg_rollback(pg);
         name_file(args[0], error);

@@ -6,7 +6,8 @@
 #define SHOWN_MAX 200
 
 static const char description[] =
-    "shadow    verdicts, cases and would-be actions are recorded; no mail to customers, no order to\n"
+    "shadow    verdicts, cases and would-be actions are recorded; no mail to customers, no order "
+    "to\n"
     "          the network. A fresh installation is in this mode\n"
     "enforce   everything. First shows what shadow mode would have done in the last 7 days, and\n"
     "          asks; what was recorded in shadow stays so, enforce acts on what comes later\n"
@@ -82,8 +83,7 @@ static int run_mode(PstRun *run, const CliConfig *config, gpointer options, GErr
     if (mode == NULL)
         return tell(pg, error);
     if (strcmp(mode, "enforce") == 0 &&
-        (!show_preview(pg, error) ||
-         !cli_confirm(*yes, "Warn and block from now on?", error)))
+        (!show_preview(pg, error) || !cli_confirm(*yes, "Warn and block from now on?", error)))
         return PST_EXIT_FAILED;
     return change(pg, mode, error);
 }

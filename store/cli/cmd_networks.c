@@ -73,8 +73,8 @@ static int export(PstPg *pg, char **args, gpointer user, GError **error)
                     "there is no network yet: run postern networks add");
         return PST_EXIT_FAILED;
     }
-    g_autoptr(GString) text =
-        g_string_new("# Our own networks, by postern networks export. Do not edit: PostgreSQL leads.\n");
+    g_autoptr(GString) text = g_string_new(
+        "# Our own networks, by postern networks export. Do not edit: PostgreSQL leads.\n");
     for (int i = 0; i < pst_pg_count(rows); i++)
         g_string_append_printf(text, "%s\n", pst_pg_text(rows, i, 0));
     if (options->output == NULL) {

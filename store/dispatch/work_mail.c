@@ -16,7 +16,6 @@
 #include "work.h"
 
 #define LEASE_MARGIN_S 60
-#define SETTLE_EVERY_S 60
 #define TRANSPORTS_MAX 16
 #define PASSWORD_MAX   1024
 
@@ -35,7 +34,6 @@ typedef struct {
     GHashTable *others; /* URI → PstTransport: transports that rows ask for */
     PstMailTemplates *templates;
     Unwritten unwritten;
-    PstMono settle_next;
 } Mailer;
 
 static void unwritten_clear(Unwritten *u)
@@ -263,21 +261,10 @@ static gboolean send_one(Dispatch *dispatch, Mailer *mailer, const PstOutboxMail
     return write_outcome(dispatch, mailer, error);
 }
 
-static gboolean settle(Dispatch *dispatch, Mailer *mailer, GError **error)
-{
-    PstMono now = pst_mono_now();
-    if (now.ns < mailer->settle_next.ns)
-        return TRUE;
-    mailer->settle_next = pst_mono_add(now, pst_span_s(SETTLE_EVERY_S));
-    return pst_pg_run(dispatch->pg, "SELECT postern.settle_mail()", NULL, NULL, error);
-}
-
 static int mail_turn(Dispatch *dispatch, gpointer self, GError **error)
 {
     Mailer *mailer = self;
     if (mailer->unwritten.id != 0 && !write_outcome(dispatch, mailer, error))
-        return -1;
-    if (!settle(dispatch, mailer, error))
         return -1;
     int lease_s = (int)dispatch->config->mail_timeout_s + LEASE_MARGIN_S;
     g_autoptr(GError) why = NULL;

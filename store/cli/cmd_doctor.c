@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+
+#include "doctor.h"
+
+#define LOOK_EVERY_MS 500
+#define WAIT_MAX_S    60
+
+static const char description[] =
+    "Looks at everything that can be seen from here and names each thing that is wrong, with what\n"
+    "to do: schema and mode, rows that nobody works on, alarms, refused orders, our networks and\n"
+    "the collector's file (--networks), the bus against the scorer's positions (--bus), programs\n"
+    "that are not ready (--metrics), records lost per exporter within 24 hours.\n"
+    "With the address of an exporter it tells that one's counters, hour by hour.\n"
+    "\n"
+    "--wait-idle N waits until the bus is read to its end and nothing is due, for N seconds on "
+    "end;\n"
+    "if that does not come within a minute (--timeout) it says what is stuck.\n"
+    "\n"
+    "Role postern_monitor suffices.\n"
+    "\n"
+    "Examples:\n"
+    "  postern doctor --bus embedded:/var/lib/postern/bus.db --networks /etc/postern/networks \\\n"
+    "      --metrics http://127.0.0.1:9101 --database …\n"
+    "  postern doctor 203.0.113.1 --database …\n"
+    "\n"
+    "Exit status: 0 all is well, 1 something is wrong, 2 usage.";
+
+typedef struct {
+    int wait_idle_s; /* −1: do not wait */
+    int timeout_s;
+    char *bus;
+    char *networks;
+    char **metrics;
+} Options;
+
+static void print_line(const Doctor *doctor, const char *sign, const char *what, const char *text,
+                       const char *remedy)
+{
+    if (doctor->quiet)
+        return;
+    printf("%-6s %-10s %s\n", sign, what, text);
+    if (remedy != NULL)
+        printf("%-17s → %s\n", "", remedy);
+}
+
+void doctor_ok(Doctor *doctor, const char *what, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    g_autofree char *text = g_strdup_vprintf(format, args);
+    va_end(args);
+    print_line(doctor, "ok", what, text, NULL);
+}
+
+void doctor_wrong(Doctor *doctor, const char *what, const char *remedy, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    g_autofree char *text = g_strdup_vprintf(format, args);
+    va_end(args);
+    doctor->wrong++;
+    print_line(doctor, "WRONG", what, text, remedy);
+}
+
+/* Everything. A check that cannot look is itself wrong; bad usage ends it. */
+static gboolean examine(Doctor *doctor, GError **error)
+{
+    static const struct {
+        const char *name;
+        DoctorCheck check;
+    } checks[] = {
+        {"database", doctor_schema},   {"networks", doctor_networks}, {"bus", doctor_bus},
+        {"due", doctor_due},           {"network", doctor_orders},    {"exporters", doctor_loss},
+        {"programs", doctor_programs}, {"alarms", doctor_alarms},
+    };
+    for (gsize i = 0; i < G_N_ELEMENTS(checks); i++) {
+        g_autoptr(GError) why = NULL;
+        if (checks[i].check(doctor, &why))
+            continue;
+        if (pst_error_class(why) == PST_ERROR_CLASS_CONFIG) {
+            g_propagate_error(error, g_steal_pointer(&why));
+            return FALSE;
+        }
+        doctor_wrong(doctor, checks[i].name, NULL, "cannot look: %s", why->message);
+    }
+    return TRUE;
+}
+
+/* ---- waiting ---- */
+
+/* TRUE: read to the end, nothing due. What cannot be looked at is not idle. */
+static gboolean is_idle(Doctor *doctor)
+{
+    gint64 due = 0;
+    guint before = doctor->wrong;
+    doctor->quiet = TRUE;
+    g_autoptr(GError) why = NULL;
+    gboolean looked = (pst_pg_connected(doctor->pg) || pst_pg_reconnect(doctor->pg, &why)) &&
+                      doctor_bus(doctor, &why) && doctor_count_due(doctor, &due, &why);
+    gboolean idle = looked && due == 0 && doctor->wrong == before;
+    doctor->wrong = before;
+    doctor->quiet = FALSE;
+    return idle;
+}
+
+static gboolean wait_idle(Doctor *doctor, int quiet_s, int timeout_s)
+{
+    PstMono start = pst_mono_now(), quiet_since = start;
+    gboolean was_idle = FALSE;
+    while (!pst_run_stopping(doctor->run)) {
+        gboolean idle = is_idle(doctor);
+        PstMono now = pst_mono_now();
+        if (!idle || !was_idle)
+            quiet_since = now;
+        was_idle = idle;
+        if (idle && pst_span_seconds(pst_mono_since(now, quiet_since)) >= quiet_s)
+            return TRUE;
+        if (pst_span_seconds(pst_mono_since(now, start)) >= timeout_s)
+            return FALSE;
+        pst_run_wait(doctor->run, LOOK_EVERY_MS);
+    }
+    return FALSE;
+}
+
+/* What keeps it from being idle, however short it has been so. */
+static void tell_stuck(Doctor *doctor, int timeout_s)
+{
+    g_autoptr(GError) why = NULL;
+    printf("not idle after %d s\n", timeout_s);
+    if (!doctor_bus(doctor, &why))
+        doctor_wrong(doctor, "bus", NULL, "cannot look: %s", why->message);
+    g_clear_error(&why);
+    g_autoptr(PstPgRows) rows =
+        pst_pg_query(doctor->pg,
+                     "SELECT kind, count, to_char(oldest, 'YYYY-MM-DD HH24:MI:SS')"
+                     " FROM postern.due WHERE count > 0 ORDER BY kind",
+                     NULL, &why);
+    if (rows == NULL)
+        doctor_wrong(doctor, "database", NULL, "cannot look: %s", why->message);
+    for (int i = 0; rows != NULL && i < pst_pg_count(rows); i++)
+        doctor_wrong(doctor, "due", NULL, "%s rows of kind %s, the oldest since %s UTC",
+                     pst_pg_text(rows, i, 1), pst_pg_text(rows, i, 0), pst_pg_text(rows, i, 2));
+    if (doctor->wrong == 0)
+        doctor_wrong(doctor, "idle", "wait with a shorter time or a longer --timeout",
+                     "work went on all the time and never stopped for long enough");
+}
+
+/* ---- the command ---- */
+
+static int examine_or_wait(Doctor *doctor, const Options *options, GError **error)
+{
+    if (options->wait_idle_s < 0) {
+        if (!examine(doctor, error))
+            return PST_EXIT_USAGE;
+        return doctor->wrong == 0 ? PST_EXIT_DONE : PST_EXIT_FAILED;
+    }
+    if (wait_idle(doctor, options->wait_idle_s, options->timeout_s)) {
+        printf("idle: the bus is read to its end, nothing is due\n");
+        return PST_EXIT_DONE;
+    }
+    tell_stuck(doctor, options->timeout_s);
+    return PST_EXIT_FAILED;
+}
+
+static int run_doctor(PstRun *run, const CliConfig *config, gpointer user, GError **error)
+{
+    const Options *options = user;
+    if (run->args[0] != NULL && run->args[1] != NULL)
+        return cli_usage(error, "one exporter at a time: postern doctor [EXPORTER]");
+    g_autoptr(PstPg) pg = cli_connect(run, config, FALSE, error);
+    if (pg == NULL)
+        return PST_EXIT_FAILED;
+    Doctor doctor = {.run = run,
+                     .pg = pg,
+                     .bus_uri = options->bus,
+                     .networks = options->networks,
+                     .metrics = options->metrics,
+                     .exporter = run->args[0],
+                     .ends = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free)};
+    int status = examine_or_wait(&doctor, options, error);
+    pst_bus_close(doctor.bus);
+    g_hash_table_unref(doctor.ends);
+    return status;
+}
+
+int cmd_doctor(int argc, char **argv)
+{
+    Options options = {.wait_idle_s = -1, .timeout_s = WAIT_MAX_S};
+    const GOptionEntry entries[] = {
+        {"wait-idle", 0, 0, G_OPTION_ARG_INT, &options.wait_idle_s,
+         "Wait until nothing is left to do, for so many seconds on end", "SECONDS"},
+        {"timeout", 0, 0, G_OPTION_ARG_INT, &options.timeout_s,
+         "With --wait-idle: give up after this (60)", "SECONDS"},
+        {"bus", 0, 0, G_OPTION_ARG_STRING, &options.bus,
+         "The bus: kafka://HOST:PORT or embedded:PATH", "URI"},
+        {"networks", 0, 0, G_OPTION_ARG_FILENAME, &options.networks,
+         "The networks file that the collector reads", "FILE"},
+        {"metrics", 0, 0, G_OPTION_ARG_STRING_ARRAY, &options.metrics,
+         "A program to ask whether it is ready, http://ADDR:PORT; may be repeated", "URL"},
+        {NULL},
+    };
+    PstProgram program = {.program = "postern doctor",
+                          .summary = "Is everything well?",
+                          .description = description,
+                          .positional = "[EXPORTER]",
+                          .options = entries};
+    int status = cli_run(&program, argc, argv, run_doctor, &options);
+    g_free(options.bus);
+    g_free(options.networks);
+    g_strfreev(options.metrics);
+    return status;
+}
