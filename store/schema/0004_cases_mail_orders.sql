@@ -145,7 +145,8 @@ CREATE FUNCTION postern.mail_evidence(p_case_id bigint, p_tz text) RETURNS jsonb
     SET search_path = pg_catalog, postern, pg_temp
 AS $$
     SELECT coalesce(jsonb_agg(jsonb_build_object(
-               'time', postern.time_text(at, 'UTC'), 'time_local', postern.time_text(at, p_tz),
+               'time', to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'),
+               'time_local', postern.time_text(at, p_tz),
                'destination', coalesce(host(destination), '–'), 'port', coalesce(port::text, '–'),
                'message_id', coalesce(message_id, '–'), 'score', coalesce(score::text, '–'))
                ORDER BY at, id), '[]')
