@@ -194,7 +194,7 @@ static void print_diff(const PstPgRows *rows, gboolean *out_any)
                g_str_has_prefix(changes[c].change, "c") && strchr(changes[c].change, '-') != NULL
                    ? (changes[c].change[1] == 'u' ? "customer" : "contact")
                    : "net",
-               net != NULL ? net : "–", pst_pg_text(rows, i, 2), detail != NULL ? detail : "");
+               net != NULL ? net : "", pst_pg_text(rows, i, 2), detail != NULL ? detail : "");
     }
     if (pst_pg_count(rows) > SHOWN_MAX)
         printf("… and %d more\n", pst_pg_count(rows) - SHOWN_MAX);

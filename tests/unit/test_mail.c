@@ -178,6 +178,28 @@ Test(mail, has_every_template_in_every_language)
         }
 }
 
+Test(mail, folds_lines_that_values_made_long_and_leaves_tables_alone)
+{
+    g_autoptr(PstMailTemplates) templates = pst_mail_templates_load(NULL, NULL);
+    g_autoptr(PstTemplateValues) words = pst_template_values_new();
+    g_autoptr(GString) reason = g_string_new("word");
+    for (int i = 0; i < 40; i++)
+        g_string_append(reason, " another");
+    pst_template_set(words, "has_reasons", "1");
+    pst_template_set(pst_template_row(words, "reasons"), "text", reason->str);
+    g_autofree char *wide = g_strnfill(90, 'x');
+    pst_template_set(words, "has_samples", "1");
+    pst_template_setf(pst_template_row(words, "samples"), "line", "12:00  25  %s", wide);
+    g_auto(PstMailText) text = {0};
+    cr_assert(pst_mail_templates_render(templates, "blocked", "en", words, &text, NULL));
+    cr_assert_not_null(strstr(text.text, "* word another"));
+    cr_assert_not_null(strstr(text.text, "another\n  another"));
+    cr_assert_not_null(strstr(text.text, wide));
+    g_auto(GStrv) lines = g_strsplit(text.text, "\n", -1);
+    for (guint i = 0; lines[i] != NULL; i++)
+        cr_assert(strlen(lines[i]) <= 76 || strstr(lines[i], wide) != NULL, "%s", lines[i]);
+}
+
 Test(mail, says_so_when_a_kind_has_no_template)
 {
     g_autoptr(PstMailTemplates) templates = pst_mail_templates_load(NULL, NULL);
