@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The bus: batches published durably and read back, embedded and Kafka."""
 
-import contextlib
 import json
 import os
 import statistics
@@ -9,10 +8,8 @@ import subprocess
 import tempfile
 import time
 
+from broker import kafka_broker
 from table import print_table, short
-
-TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-KAFKA = os.path.join(TESTS, "support", "kafka")
 
 
 def measure(tools, uri, args):
@@ -67,21 +64,6 @@ def add_arguments(parser):
     parser.add_argument("--kafka", metavar="HOST:PORT", nargs="?", const="",
                         help="measure Kafka beside it: a running broker without a topic "
                              "postern.bench, or one of our own, started for this")
-
-
-@contextlib.contextmanager
-def kafka_broker(address):
-    """The address, or that of a broker which lives as long as this context."""
-    if address:
-        yield address
-        return
-    with tempfile.TemporaryDirectory(prefix="postern-bench.") as folder:
-        started = subprocess.run([os.path.join(KAFKA, "kafka-start"), folder], check=True,
-                                 stdout=subprocess.PIPE, text=True)
-        try:
-            yield started.stdout.strip()
-        finally:
-            subprocess.run([os.path.join(KAFKA, "kafka-stop"), "--kill", folder], check=True)
 
 
 def measure_once(tools, args, results):
