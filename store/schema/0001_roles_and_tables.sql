@@ -884,25 +884,31 @@ $$;
 COMMENT ON FUNCTION postern.only_the_freezer() IS 'Trigger: refuses rows that do not come from commit_freeze()';
 
 CREATE FUNCTION postern.frozen_stays() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, postern, pg_temp
+AS $$
+BEGIN
+    IF OLD.state = 'frozen' AND (TG_OP = 'DELETE' OR NEW.state <> 'frozen' OR NEW.unit <> OLD.unit) THEN
+        RAISE EXCEPTION '% is frozen for ever', OLD.unit USING ERRCODE = 'PT005';
+    END IF;
+    RETURN CASE TG_OP WHEN 'DELETE' THEN OLD ELSE NEW END;
+END
+$$;
+COMMENT ON FUNCTION postern.frozen_stays() IS 'Trigger: a frozen unit never leaves its state';
+
+CREATE FUNCTION postern.frozen_block_stays() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, postern, pg_temp
 AS $$
 BEGIN
-    IF TG_TABLE_NAME = 'ip_state' THEN
-        IF OLD.state = 'frozen' AND (TG_OP = 'DELETE' OR NEW.state <> 'frozen' OR NEW.unit <> OLD.unit) THEN
-            RAISE EXCEPTION '% is frozen for ever', OLD.unit USING ERRCODE = 'PT005';
-        END IF;
-    ELSIF EXISTS (SELECT FROM postern.ip_freeze f WHERE f.unit = OLD.unit)
-          AND upper_inf(OLD.during) AND (TG_OP = 'DELETE' OR NOT upper_inf(NEW.during) OR NEW.unit <> OLD.unit) THEN
+    IF upper_inf(OLD.during) AND (TG_OP = 'DELETE' OR NOT upper_inf(NEW.during) OR NEW.unit <> OLD.unit)
+       AND EXISTS (SELECT FROM postern.ip_freeze f WHERE f.unit = OLD.unit) THEN
         RAISE EXCEPTION '% is frozen: its block cannot close', OLD.unit USING ERRCODE = 'PT005';
     END IF;
-    IF TG_OP = 'DELETE' THEN
-        RETURN OLD;
-    END IF;
-    RETURN NEW;
+    RETURN CASE TG_OP WHEN 'DELETE' THEN OLD ELSE NEW END;
 END
 $$;
-COMMENT ON FUNCTION postern.frozen_stays() IS 'Trigger: a frozen unit never leaves its state and its block never closes';
+COMMENT ON FUNCTION postern.frozen_block_stays() IS 'Trigger: the block of a frozen unit never closes';
 
 CREATE TRIGGER refuse_change BEFORE UPDATE OR DELETE OR TRUNCATE ON postern.ip_freeze
     FOR EACH STATEMENT EXECUTE FUNCTION postern.refuse_change();
@@ -913,7 +919,7 @@ CREATE TRIGGER refuse_change BEFORE UPDATE OR DELETE OR TRUNCATE ON postern.audi
 CREATE TRIGGER frozen_stays BEFORE UPDATE OR DELETE ON postern.ip_state
     FOR EACH ROW EXECUTE FUNCTION postern.frozen_stays();
 CREATE TRIGGER frozen_stays BEFORE UPDATE OR DELETE ON postern.block
-    FOR EACH ROW EXECUTE FUNCTION postern.frozen_stays();
+    FOR EACH ROW EXECUTE FUNCTION postern.frozen_block_stays();
 CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON postern.ip_state
     FOR EACH STATEMENT EXECUTE FUNCTION postern.refuse_change();
 CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON postern.block

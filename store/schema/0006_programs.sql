@@ -64,7 +64,7 @@ BEGIN
         -- Seen before the last release: the customer has answered for it already.
         WHEN s.state IN ('clear', 'unblocking') AND EXISTS (
              SELECT FROM postern.block b
-              WHERE b.unit = v.unit AND b.customer = v_customer AND b.release_asked_at >= v.crossed_at)
+              WHERE b.unit = v.unit AND b.customer = v_customer AND b.release_asked_at > v.crossed_at)
             THEN 'overtaken'
     END;
     v_result := jsonb_build_object('action', v_refusal);

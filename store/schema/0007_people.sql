@@ -24,7 +24,7 @@ DECLARE
 BEGIN
     IF p_key IN ('mode', 'bus.partitions') OR p_key LIKE 'test.%' THEN
         RAISE EXCEPTION 'setting % is not changed this way', p_key USING ERRCODE = 'PT006',
-            HINT = CASE p_key WHEN 'mode' THEN 'postern mode shadow|enforce' END;
+            HINT = CASE p_key WHEN 'mode' THEN 'postern mode shadow|enforce' ELSE 'It belongs to the installation.' END;
     END IF;
     SELECT s.value INTO v_old FROM postern.setting s WHERE s.key = p_key FOR UPDATE;
     IF NOT FOUND THEN
