@@ -22,7 +22,7 @@ static void show(const PstProgress *progress, guint64 done, gint64 now_ns, const
     if (progress->total > 0)
         fprintf(stderr, " (%.0f %%)", 100.0 * (double)done / (double)progress->total);
     fprintf(stderr, ", %.0f/s, %.0f s%s", seconds > 0 ? (double)done / seconds : 0, seconds, end);
-    fflush(stderr);
+    (void)fflush(stderr);
 }
 
 static gboolean is_shown(const PstProgress *progress, gint64 now_ns)

@@ -65,7 +65,8 @@ static int run_backtest(const PstRun *run, const EngineConf *engine)
         g_set_error(&error, PST_ERROR, PST_ERROR_USAGE,
                     "--backtest needs at least one FILE (- is standard input)");
     if (error == NULL && networks_text != NULL)
-        backtest_options.networks = networks = pst_networks_load(networks_text, &error);
+        networks = pst_networks_load(networks_text, &error);
+    backtest_options.networks = networks;
     if (error != NULL || !backtest(&backtest_options, &error))
         return fail("backtest", error);
     return PST_EXIT_DONE;

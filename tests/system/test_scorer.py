@@ -265,8 +265,9 @@ def test_a_decision_is_applied_once_and_again_at_its_place(desk, publish, start,
     verdicts = desk.verdicts()
     episodes = {episode for unit, episode, *_ in verdicts if unit == BAD}
     assert len(episodes) == 2, "the release ended the first episode"
-    assert desk.ask("SELECT partition, input_id, position FROM postern.scorer_input_applied"
-                    " WHERE partition = ANY (%s) ORDER BY 1", [row[0] for row in applied]) == applied
+    again = desk.ask("SELECT partition, input_id, position FROM postern.scorer_input_applied"
+                     " WHERE partition = ANY (%s) ORDER BY 1", [row[0] for row in applied])
+    assert again == applied
 
 
 def test_another_number_of_partitions_is_refused(desk, publish, runner, start, bus_path, work_dir):

@@ -11,8 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../unit/flow_builder.h"
 #include "codec.h"
+#include "flow_builder.h"
 #include "json.h"
 #include "postern/bus.h"
 #include "postern/unit.h"
@@ -32,7 +32,9 @@ static int encode(void)
             fprintf(stderr, "flowcat: line %u is no flow\n", number);
             return 1;
         }
-        fwrite(out, 1, pst_codec_put_flow(out, &flow), stdout);
+        gsize size = pst_codec_put_flow(out, &flow);
+        if (fwrite(out, 1, size, stdout) != size)
+            return 1;
     }
     return 0;
 }
