@@ -174,7 +174,7 @@ PstCodecItem pst_batch_next(PstBatch *batch, PstFlow *out_flow, PstHeartbeat *ou
     memset(out_flow, 0, sizeof *out_flow);
     memset(out_beat, 0, sizeof *out_beat);
     while (p < end) {
-        PstWireField field;
+        PstWireField field = {0};
         p = pst_get_field(p, end, &field);
         if (p == NULL)
             goto malformed;
