@@ -17,26 +17,7 @@ static const struct {
 
 G_STATIC_ASSERT(sizeof(Block) == 324);
 
-void recursion_init(Recursion *recursion)
-{
-    for (guint j = 0; j < SCALES; j++) {
-        recursion->keep[j] = exp(-(double)scale_tau_s[j] / DAY_S);
-        recursion->start[j] = -expm1(-(double)scale_tau_s[j] / DAY_S) / 2;
-    }
-}
-
-static double window_factor(guint theta, double m)
-{
-    double share = (SHAPE + m) / (SHAPE + theta_of[theta] * m);
-    return share * share;
-}
-
-static double sighting_factor(guint theta, double m)
-{
-    return theta_of[theta] * (SHAPE + m) / (SHAPE + theta_of[theta] * m);
-}
-
-/* M·c^n by squaring, cut at CELL_MAX: multiplications only, the same on every machine. */
+/* M·c^n, cut at CELL_MAX. */
 static double multiply_power(double M, double c, guint32 n)
 {
     for (; n > 0; n >>= 1) {
@@ -47,35 +28,50 @@ static double multiply_power(double M, double c, guint32 n)
     return M;
 }
 
-double recursion_window(const Recursion *recursion, guint scale, guint theta, double m, double M,
-                        guint32 n)
+void cell_make(guint scale, double m, Cell *out)
 {
-    M = (recursion->keep[scale] * M + recursion->start[scale]) * window_factor(theta, m);
-    return n == 0 ? M : multiply_power(M, sighting_factor(theta, m), n);
+    double day_share = scale_tau_s[scale] / DAY_S;
+    double keep = exp(-day_share), start = -expm1(-day_share) / 2;
+    out->m = m;
+    for (guint theta = 0; theta < THETAS; theta++) {
+        double ratio = (SHAPE + m) / (SHAPE + theta_of[theta] * m);
+        double c0 = ratio * ratio;
+        /* log decay without cancellation where m is small, and 1 − decay by expm1. */
+        double log_decay = -day_share - SHAPE * log1p((theta_of[theta] - 1) * m / (SHAPE + m));
+        out->decay[theta] = keep * c0;
+        out->started[theta] = start * c0;
+        out->plus[theta] = theta_of[theta] * ratio;
+        out->log2_plus[theta] = log2(out->plus[theta]);
+        out->idle[theta] = start * c0 / -expm1(log_decay);
+    }
 }
 
-/* log r = log(g·c0), without cancellation where m is small. */
-static double log_decay(guint scale, guint theta, double m)
+void cell_window(const Cell *cell, double M[THETAS], guint32 n)
 {
-    return -(double)scale_tau_s[scale] / DAY_S -
-           SHAPE * log1p((theta_of[theta] - 1) * m / (SHAPE + m));
+    for (guint theta = 0; theta < THETAS; theta++)
+        M[theta] = cell->decay[theta] * M[theta] + cell->started[theta];
+    if (n == 0)
+        return;
+    for (guint theta = 0; theta < THETAS; theta++)
+        M[theta] = multiply_power(M[theta], cell->plus[theta], n);
 }
 
-double recursion_idle(const Recursion *recursion, guint scale, guint theta, double m, double M,
-                      gint64 k)
+void cell_idle(const Cell *cell, double M[THETAS], gint64 k)
 {
     if (k <= 0)
-        return M;
-    if (k == 1)
-        return recursion_window(recursion, scale, theta, m, M, 0);
-    double log_r = log_decay(scale, theta, m);
-    double started = recursion->start[scale] * window_factor(theta, m);
-    return exp((double)k * log_r) * M + started * expm1((double)k * log_r) / expm1(log_r);
-}
-
-double recursion_idle_state(const Recursion *recursion, guint scale, guint theta, double m)
-{
-    return recursion->start[scale] * window_factor(theta, m) / -expm1(log_decay(scale, theta, m));
+        return;
+    double power[THETAS], square[THETAS];
+    for (guint theta = 0; theta < THETAS; theta++) {
+        power[theta] = 1;
+        square[theta] = cell->decay[theta];
+    }
+    for (; k > 0; k >>= 1)
+        for (guint theta = 0; theta < THETAS; theta++) {
+            power[theta] *= k & 1 ? square[theta] : 1;
+            square[theta] *= square[theta];
+        }
+    for (guint theta = 0; theta < THETAS; theta++)
+        M[theta] = cell->idle[theta] + power[theta] * (M[theta] - cell->idle[theta]);
 }
 
 double evidence_of(double m_value)
@@ -106,9 +102,69 @@ static guint32 count_at(const Block *block, guint channel, guint slot)
                               : block->long_count[channel][slot - SHORT_SLOTS];
 }
 
-static double envelope_at(const Law *law, guint channel, guint scale, guint16 code)
+/* All cells of one port pair under one R. */
+typedef struct {
+    Cell at[CHANNELS][SCALES];
+} Cells;
+
+struct CellBook {
+    const Thinning *thinning;
+    Cells *cells[2][THINNING_CODES]; /* [known][code of R]; NULL: not asked for yet */
+    Cells scratch;                   /* of an exempted unit */
+};
+
+CellBook *cell_book_new(const Thinning *thinning)
 {
-    return thinning_envelope(law->thinning, law->rules, (Channel)channel, scale, code);
+    CellBook *book = g_new0(CellBook, 1);
+    book->thinning = thinning;
+    return book;
+}
+
+void cell_book_free(CellBook *book)
+{
+    if (book == NULL)
+        return;
+    for (guint known = 0; known < 2; known++)
+        for (guint code = 0; code < THINNING_CODES; code++)
+            g_free(book->cells[known][code]);
+    g_free(book);
+}
+
+static void make_cells(const CellBook *book, const UnitRules *rules, guint16 code, Cells *out)
+{
+    for (guint channel = 0; channel < CHANNELS; channel++)
+        for (guint scale = 0; scale < SCALES; scale++)
+            cell_make(scale,
+                      thinning_envelope(book->thinning, rules, (Channel)channel, scale, code),
+                      &out->at[channel][scale]);
+}
+
+/* Borrowed; good until the next call for an exempted unit. */
+static const Cells *cells_of(const Law *law, guint16 code)
+{
+    CellBook *book = law->book;
+    if (law->rules->ceiling > 0) {
+        make_cells(book, law->rules, code, &book->scratch);
+        return &book->scratch;
+    }
+    Cells **cells = &book->cells[law->rules->known ? 1 : 0][code];
+    if (*cells == NULL) {
+        *cells = g_new0(Cells, 1);
+        make_cells(book, law->rules, code, *cells);
+    }
+    return *cells;
+}
+
+static void load(const Block *block, guint channel, guint scale, double M[THETAS])
+{
+    for (guint theta = 0; theta < THETAS; theta++)
+        M[theta] = (double)block->closed[channel][scale][theta];
+}
+
+static void store(Block *block, guint channel, guint scale, const double M[THETAS])
+{
+    for (guint theta = 0; theta < THETAS; theta++)
+        block->closed[channel][scale][theta] = (float)M[theta];
 }
 
 static void open_window(Block *block, guint scale, gint64 window, guint16 code)
@@ -131,13 +187,10 @@ void block_init(Block *block, const Law *law, gint64 at_s, double r)
     block->newest_s = (guint32)at_s;
     block->r = (float)r;
     guint16 code = thinning_code(r);
+    const Cells *cells = cells_of(law, code);
     for (guint scale = 0; scale < SCALES; scale++) {
-        for (guint channel = 0; channel < CHANNELS; channel++) {
-            double m = envelope_at(law, channel, scale, code);
-            for (guint theta = 0; theta < THETAS; theta++)
-                block->closed[channel][scale][theta] =
-                    (float)recursion_idle_state(law->recursion, scale, theta, m);
-        }
+        for (guint channel = 0; channel < CHANNELS; channel++)
+            store(block, channel, scale, cells->at[channel][scale].idle);
         gint64 top = window_of(scale, at_s);
         for (gint64 i = 0; i < ring[scale].windows; i++)
             open_window(block, scale, top - i, code);
@@ -149,19 +202,16 @@ static void close_windows(Block *block, const Law *law, guint scale, gint64 firs
                           gint64 idle, guint16 code)
 {
     for (guint channel = 0; channel < CHANNELS; channel++) {
-        for (guint theta = 0; theta < THETAS; theta++) {
-            double M = block->closed[channel][scale][theta];
-            for (gint64 i = 0; i < n; i++) {
-                guint slot = slot_of(scale, first + i);
-                double m = envelope_at(law, channel, scale, block->rate[slot]);
-                M = recursion_window(law->recursion, scale, theta, m, M,
-                                     count_at(block, channel, slot));
-            }
-            if (idle > 0)
-                M = recursion_idle(law->recursion, scale, theta,
-                                   envelope_at(law, channel, scale, code), M, idle);
-            block->closed[channel][scale][theta] = (float)M;
+        double M[THETAS];
+        load(block, channel, scale, M);
+        for (gint64 i = 0; i < n; i++) {
+            guint slot = slot_of(scale, first + i);
+            const Cells *cells = cells_of(law, block->rate[slot]);
+            cell_window(&cells->at[channel][scale], M, count_at(block, channel, slot));
         }
+        if (idle > 0)
+            cell_idle(&cells_of(law, code)->at[channel][scale], M, idle);
+        store(block, channel, scale, M);
     }
 }
 
@@ -229,37 +279,46 @@ void block_count_session(Block *block, gint64 at_s)
         block->sessions[window % ring[LONG].windows]++;
 }
 
-/* Walks the cells of one channel and scale through the ring and on to @at_s; calls for each M at
- * the end of a window still open at @open_s. */
-typedef struct {
-    const Block *block;
-    const Law *law;
-    guint channel, scale;
-    gint64 open_s, at_s;
-} Walk;
-
-static void walk_theta(const Walk *w, guint theta, Peak *io)
+/* Takes M as the highest if it is. */
+static void offer(Peak *io, const Cell *cell, const double M[THETAS], guint channel, guint scale,
+                  guint32 n)
 {
-    const Block *block = w->block;
-    const Recursion *recursion = w->law->recursion;
-    gint64 top = window_of(w->scale, block->newest_s);
-    gint64 last = window_of(w->scale, w->at_s);
-    double M = block->closed[w->channel][w->scale][theta];
-    for (gint64 i = top - ring[w->scale].windows + 1; i <= top; i++) {
-        guint slot = slot_of(w->scale, i);
-        guint32 n = count_at(block, w->channel, slot);
-        double m = envelope_at(w->law, w->channel, w->scale, block->rate[slot]);
-        M = recursion_window(recursion, w->scale, theta, m, M, n);
-        gboolean open = (i + 1) * (gint64)scale_tau_s[w->scale] > w->open_s;
-        if (open && M > io->m_value)
-            *io = (Peak){M, m, n, (guint8)w->channel, (guint8)w->scale, (guint8)theta, 0};
+    for (guint theta = 0; theta < THETAS; theta++)
+        if (M[theta] > io->m_value)
+            *io = (Peak){M[theta], cell->m, n, (guint8)channel, (guint8)scale, (guint8)theta, 0};
+}
+
+/* Called with M at the end of each window still open at open_s, in order. */
+typedef void (*WindowEnd)(gpointer user, const Cell *cell, const double M[THETAS], guint channel,
+                          guint scale, guint32 n);
+
+/* Goes with one channel and scale through the ring and on to @at_s. */
+static inline void walk(const Block *block, const Law *law, guint channel, guint scale,
+                        gint64 open_s, gint64 at_s, WindowEnd end, gpointer user)
+{
+    gint64 tau = scale_tau_s[scale];
+    gint64 top = window_of(scale, block->newest_s), last = window_of(scale, at_s);
+    double M[THETAS];
+    load(block, channel, scale, M);
+    for (gint64 i = top - ring[scale].windows + 1; i <= top; i++) {
+        guint slot = slot_of(scale, i);
+        guint32 n = count_at(block, channel, slot);
+        const Cell *cell = &cells_of(law, block->rate[slot])->at[channel][scale];
+        cell_window(cell, M, n);
+        if ((i + 1) * tau > open_s)
+            end(user, cell, M, channel, scale, n);
     }
     if (last > top) {
-        double m = envelope_at(w->law, w->channel, w->scale, thinning_code(block->r));
-        M = recursion_idle(recursion, w->scale, theta, m, M, last - top);
-        if (M > io->m_value)
-            *io = (Peak){M, m, 0, (guint8)w->channel, (guint8)w->scale, (guint8)theta, 0};
+        const Cell *cell = &cells_of(law, thinning_code((double)block->r))->at[channel][scale];
+        cell_idle(cell, M, last - top);
+        end(user, cell, M, channel, scale, 0);
     }
+}
+
+static void offer_peak(gpointer user, const Cell *cell, const double M[THETAS], guint channel,
+                       guint scale, guint32 n)
+{
+    offer(user, cell, M, channel, scale, n);
 }
 
 void block_peak(const Block *block, const Law *law, PstPortPair pair, gint64 open_s, gint64 at_s,
@@ -267,41 +326,46 @@ void block_peak(const Block *block, const Law *law, PstPortPair pair, gint64 ope
 {
     Peak peak = *io_peak;
     for (guint channel = 0; channel < CHANNELS; channel++)
-        for (guint scale = 0; scale < SCALES; scale++) {
-            const Walk walk = {block, law, channel, scale, open_s, at_s};
-            for (guint theta = 0; theta < THETAS; theta++)
-                walk_theta(&walk, theta, &peak);
-        }
+        for (guint scale = 0; scale < SCALES; scale++)
+            walk(block, law, channel, scale, open_s, at_s, offer_peak, &peak);
     if (peak.m_value > io_peak->m_value) {
         *io_peak = peak;
         io_peak->pair = (guint8)pair;
     }
 }
 
-/* The smallest envelope of the windows that stand or open next. */
-static double least_envelope(const Walk *w)
+/* Upper bounds of one channel and scale: M or the idle state, and c⁺. */
+typedef struct {
+    double high[THETAS], log2_plus[THETAS];
+} Reach;
+
+static void reach(gpointer user, const Cell *cell, const double M[THETAS], guint channel,
+                  guint scale, guint32 n)
 {
-    double m = envelope_at(w->law, w->channel, w->scale, thinning_code(w->block->r));
-    for (gint64 i = 0; i < ring[w->scale].windows; i++) {
-        guint16 code = w->block->rate[ring[w->scale].first + i];
-        m = MIN(m, envelope_at(w->law, w->channel, w->scale, code));
+    (void)channel, (void)scale, (void)n;
+    Reach *bound = user;
+    for (guint theta = 0; theta < THETAS; theta++) {
+        bound->high[theta] = MAX(bound->high[theta], MAX(M[theta], cell->idle[theta]));
+        bound->log2_plus[theta] = MAX(bound->log2_plus[theta], cell->log2_plus[theta]);
     }
-    return m;
 }
 
 guint32 block_credit(const Block *block, const Law *law, gint64 open_s, gint64 at_s, double target)
 {
-    double least = 1e6;
+    double log2_target = log2(target), least = 1e6;
+    guint16 code = thinning_code((double)block->r); /* of the windows to come */
     for (guint channel = 0; channel < CHANNELS; channel++)
         for (guint scale = 0; scale < SCALES; scale++) {
-            const Walk walk = {block, law, channel, scale, open_s, at_s};
-            Peak peak = {.m_value = 0.5};
-            for (guint theta = 0; theta < THETAS; theta++)
-                walk_theta(&walk, theta, &peak);
-            /* c⁺ grows with θ: the largest bounds them all. */
-            double need = log(target / peak.m_value) /
-                          log(sighting_factor(THETAS - 1, least_envelope(&walk)));
-            least = MIN(least, need);
+            Reach bound = {0};
+            walk(block, law, channel, scale, open_s, at_s, reach, &bound);
+            const Cell *next = &cells_of(law, code)->at[channel][scale];
+            reach(&bound, next, next->idle, channel, scale, 0);
+            for (guint theta = 0; theta < THETAS; theta++) {
+                /* ilogb + 1 is above the logarithm; a bit too high costs a look too early. */
+                double need =
+                    (log2_target - (ilogb(bound.high[theta]) + 1)) / bound.log2_plus[theta];
+                least = MIN(least, need);
+            }
         }
     /* The sighting that reaches the target must be looked at: one less, and one for rounding. */
     return least > 2 ? (guint32)(least - 2) : 0;

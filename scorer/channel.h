@@ -45,29 +45,35 @@ typedef struct {
     guint8 channel, scale, theta, pair;
 } Peak;
 
-/* Constants of the recursion. */
+/* The recursion of one channel and scale under one envelope: all four multipliers at once.
+ * A window opens as M ← decay·M + started with decay = g·c0, started = w·c0. */
 typedef struct {
-    double keep[SCALES];  /* g */
-    double start[SCALES]; /* w */
-} Recursion;
+    double m; /* envelope */
+    double decay[THETAS], started[THETAS];
+    double plus[THETAS]; /* c⁺ */
+    double log2_plus[THETAS];
+    double idle[THETAS]; /* where windows without a sighting lead: started/(1 − decay) */
+} Cell;
 
-void recursion_init(Recursion *recursion);
-/* One window with envelope @m and @n sightings in it; returns the new M. */
-double recursion_window(const Recursion *recursion, guint scale, guint theta, double m, double M,
-                        guint32 n);
-/* @k windows without a sighting, in closed form. k → ∞ gives the idle state. */
-double recursion_idle(const Recursion *recursion, guint scale, guint theta, double m, double M,
-                      gint64 k);
-double recursion_idle_state(const Recursion *recursion, guint scale, guint theta, double m);
+void cell_make(guint scale, double m, Cell *out);
+/* One window with @n sightings in it. */
+void cell_window(const Cell *cell, double M[THETAS], guint32 n);
+/* @k windows without a sighting, in closed form: M ← idle + decay^k·(M − idle). Multiplications
+ * only, so it is the same on every machine; 1 − decay stands in `idle`, made by expm1. */
+void cell_idle(const Cell *cell, double M[THETAS], gint64 k);
 
 /* E = 100·log10(M/J), 0 … 1000; and its inverse. */
 double evidence_of(double m_value);
 double evidence_to_m(double evidence);
 
+/* Cells by R and rules, made when first asked for: a cache, no part of the state. */
+typedef struct CellBook CellBook;
+CellBook *cell_book_new(const Thinning *thinning);
+void cell_book_free(CellBook *book);
+
 /* What the arithmetic needs beside a block. */
 typedef struct {
-    const Recursion *recursion;
-    const Thinning *thinning;
+    CellBook *book;
     const UnitRules *rules;
 } Law;
 
@@ -86,7 +92,7 @@ void block_count_session(Block *block, gint64 at_s);
 void block_peak(const Block *block, const Law *law, PstPortPair pair, gint64 open_s, gint64 at_s,
                 Peak *io_peak);
 /* Credit: so many more sightings cannot lift any cell to @target, whether time moves on or not, as
- * long as R and the rules stay. An idle window never lifts M above max(M, 1/2). */
+ * long as R and the rules stay. A window without a sighting never lifts M above max(M, idle). */
 guint32 block_credit(const Block *block, const Law *law, gint64 open_s, gint64 at_s, double target);
 
 /* n: uncapped sessions in the current and the previous window of 10800 s, highest of those open

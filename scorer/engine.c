@@ -66,8 +66,8 @@ Engine *engine_new(const EngineConf *conf, guint32 partition)
     Engine *engine = g_new0(Engine, 1);
     engine->conf = *conf;
     engine->partition = partition;
-    recursion_init(&engine->recursion);
     engine->thinning = thinning_new(conf);
+    engine->cells = cell_book_new(engine->thinning);
     engine->watermark = watermark_new(conf);
     engine->novelty = novelty_new(conf->novelty_bytes);
     engine->units = unit_table_new(conf->key, conf->max_units);
@@ -82,6 +82,7 @@ void engine_free(Engine *engine)
 {
     if (engine == NULL)
         return;
+    g_clear_pointer(&engine->cells, cell_book_free);
     g_clear_pointer(&engine->thinning, thinning_free);
     g_clear_pointer(&engine->watermark, watermark_free);
     g_clear_pointer(&engine->novelty, novelty_free);
@@ -143,20 +144,25 @@ static guint64 mix(guint64 x)
     return x ^ (x >> 31);
 }
 
-/* Asks the three questions: this destination, this session up to the cap, this session. */
-static void ask_novelty(Engine *engine, Sighting *s, guint cap)
+/* Keys of the three questions: this destination, this session up to the cap, this session. The
+ * filter's lines are fetched while the unit is looked up. */
+static void make_keys(const Engine *engine, Sighting *s)
 {
     guint64 server = pst_addr_hash_keyed(&s->session.server, engine->conf.key);
-    guint64 base = mix(s->unit_hash + (server << 31 | server >> 33) +
-                       ((guint64)s->session.pair + 1) * G_GUINT64_CONSTANT(0x9e3779b97f4a7c15));
-    guint64 key_s = mix(base + 1 + s->session.client_port % cap);
-    guint64 key_g = mix(base + 0x10000 + s->session.client_port);
-    novelty_prefetch(engine->novelty, base);
+    s->key_d = mix(s->unit_hash + (server << 31 | server >> 33) +
+                   ((guint64)s->session.pair + 1) * G_GUINT64_CONSTANT(0x9e3779b97f4a7c15));
+    s->key_session = mix(s->key_d + 0x10000 + s->session.client_port);
+    novelty_prefetch(engine->novelty, s->key_d);
+    novelty_prefetch(engine->novelty, s->key_session);
+}
+
+static void ask_novelty(Engine *engine, Sighting *s, guint cap)
+{
+    guint64 key_s = mix(s->key_d + 1 + s->session.client_port % cap);
     novelty_prefetch(engine->novelty, key_s);
-    novelty_prefetch(engine->novelty, key_g);
-    s->new_d = novelty_see(engine->novelty, base, s->at_s);
+    s->new_d = novelty_see(engine->novelty, s->key_d, s->at_s);
+    s->new_session = novelty_see(engine->novelty, s->key_session, s->at_s);
     s->new_s = novelty_see(engine->novelty, key_s, s->at_s);
-    s->new_session = novelty_see(engine->novelty, key_g, s->at_s);
 }
 
 static void add_activity(Engine *engine, const Sighting *s)
@@ -214,6 +220,7 @@ static EngineFate take_sighting(Engine *engine, Sighting *s)
 {
     guint32 id = hold_unit(engine, s);
     Unit *unit = unit_table_at(engine->units, id);
+    unit_table_prefetch(engine->units, unit, s->session.pair);
     unit->last_s = MAX(unit->last_s, (guint32)s->at_s);
     s->inverse_q = see_exporter(engine, unit, s);
     ask_novelty(engine, s, thinning_cap(engine->thinning, 1 / s->inverse_q, s->session.pair));
@@ -303,6 +310,7 @@ static EngineFate take_flow(Engine *engine, const PstFlow *flow, gint64 position
     s.position = position;
     s.unit = rules_unit_of(engine->rules, &s.session.client);
     s.unit_hash = unit_table_hash(engine->units, &s.unit);
+    make_keys(engine, &s);
     engine->s.sightings++;
     gboolean late =
         s.event_ns < watermark_ns(engine->watermark) || !novelty_holds(engine->novelty, s.at_s);

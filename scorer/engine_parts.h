@@ -24,8 +24,8 @@ struct Engine {
     EngineConf conf;
     guint32 partition;
     /* Made from the configuration. */
-    Recursion recursion;
     Thinning *thinning;
+    CellBook *cells;
     /* State: all that the future depends on. */
     EngineState s;
     Watermark *watermark;
@@ -48,7 +48,8 @@ typedef struct {
     gint64 position;
     PstUnit unit;
     guint64 unit_hash;
-    guint16 place; /* of its exporter */
+    guint64 key_d, key_session; /* of the novelty filter */
+    guint16 place;              /* of its exporter */
     double inverse_q;
     gboolean new_session, new_s, new_d;
 } Sighting;

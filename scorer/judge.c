@@ -17,7 +17,7 @@ void judge_unit(const Engine *engine, guint32 id, Judged *out)
         .known = unit->known,
         .ceiling = unit->exempt ? rules_ceiling(engine->rules, &unit->unit) : 0,
     };
-    out->law = (Law){&engine->recursion, engine->thinning, &out->rules};
+    out->law = (Law){engine->cells, &out->rules};
     for (guint pair = 0; pair < PST_PAIR_COUNT; pair++)
         out->block[pair] = unit_table_block(engine->units, unit, (PstPortPair)pair);
 }

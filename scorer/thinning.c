@@ -4,7 +4,7 @@
 #include <math.h>
 
 #define STEP  1.001
-#define CODES 14000 /* reach 1:1,190,000 */
+#define CODES THINNING_CODES
 
 const guint32 scale_tau_s[SCALES] = {10, 60, 300, 1800, 10800};
 

@@ -15,6 +15,8 @@
 #define SCALES   5
 #define CHANNELS 2
 
+#define THINNING_CODES 14000 /* reach 1:1,190,000 */
+
 /* Window lengths τ. */
 extern const guint32 scale_tau_s[SCALES];
 

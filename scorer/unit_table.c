@@ -54,6 +54,13 @@ Block *unit_table_block(const UnitTable *table, const Unit *unit, PstPortPair pa
     return unit->block[pair] != 0 ? pool_at(&table->blocks, unit->block[pair]) : NULL;
 }
 
+void unit_table_prefetch(const UnitTable *table, const Unit *unit, PstPortPair pair)
+{
+    const guint8 *block = (const guint8 *)unit_table_block(table, unit, pair);
+    for (gsize at = 0; block != NULL && at < sizeof(Block); at += 64)
+        __builtin_prefetch(block + at, 1);
+}
+
 Block *unit_table_add_block(UnitTable *table, Unit *unit, PstPortPair pair)
 {
     g_assert(unit->block[pair] == 0);

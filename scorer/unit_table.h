@@ -52,6 +52,8 @@ void unit_table_walk(UnitTable *table, guint32 n, UnitVisit visit, gpointer user
 Unit *unit_table_at(const UnitTable *table, guint32 id);
 /* The unit's block, or NULL. */
 Block *unit_table_block(const UnitTable *table, const Unit *unit, PstPortPair pair);
+/* Fetches the unit's block into the cache ahead of its use. */
+void unit_table_prefetch(const UnitTable *table, const Unit *unit, PstPortPair pair);
 /* Makes the unit's block, which it has not yet. The caller fills it by block_init. */
 Block *unit_table_add_block(UnitTable *table, Unit *unit, PstPortPair pair);
 

@@ -8,7 +8,7 @@
 
 static EngineConf conf;
 static Thinning *thinning;
-static Recursion recursion;
+static CellBook *book;
 static UnitRules rules;
 static Law law;
 
@@ -16,12 +16,13 @@ static void make(void)
 {
     engine_conf_init(&conf);
     thinning = thinning_new(&conf);
-    recursion_init(&recursion);
-    law = (Law){&recursion, thinning, &rules};
+    book = cell_book_new(thinning);
+    law = (Law){book, &rules};
 }
 
 static void drop(void)
 {
+    cell_book_free(book);
     thinning_free(thinning);
 }
 
@@ -53,52 +54,57 @@ static guint32 null_draw(const Null *null, Dice *dice)
     return k;
 }
 
-/* Shares of days on which M of a cell at the null's exact boundary ever reaches 10, 100, 1000. */
-static void survive(guint scale, guint theta, double m, guint days, double out[3])
+/* Shares of days on which M of a cell at the null's exact boundary ever reaches 10, 100, 1000,
+ * by multiplier. */
+static void survive(guint scale, double m, guint days, double out[THETAS][3])
 {
     g_autofree Null *null = g_new0(Null, 1);
     null_make(null, m);
-    Dice dice = {scale * 77 + theta * 7 + 12345};
-    guint64 reached[3] = {0};
+    Dice dice = {scale * 77 + 12345};
+    Cell cell;
+    cell_make(scale, m, &cell);
     guint windows = 86400 / scale_tau_s[scale];
     for (guint day = 0; day < days; day++) {
-        double M = recursion_idle_state(&recursion, scale, theta, m), highest = M;
+        double M[THETAS], highest[THETAS] = {0};
+        memcpy(M, cell.idle, sizeof M);
         for (guint w = 0; w < windows; w++) {
-            M = recursion_window(&recursion, scale, theta, m, M, null_draw(null, &dice));
-            highest = MAX(highest, M);
+            cell_window(&cell, M, null_draw(null, &dice));
+            for (guint theta = 0; theta < THETAS; theta++)
+                highest[theta] = MAX(highest[theta], M[theta]);
         }
-        for (guint i = 0; i < 3; i++)
-            reached[i] += highest >= pow(10, i + 1) ? 1 : 0;
+        for (guint theta = 0; theta < THETAS; theta++)
+            for (guint i = 0; i < 3; i++)
+                out[theta][i] += highest[theta] >= pow(10, i + 1) ? 1.0 / days : 0;
     }
-    for (guint i = 0; i < 3; i++)
-        out[i] = (double)reached[i] / days;
 }
 
 /* The promise is 1/c; at the boundary itself the design measured 0.022, 0.0017, 0.00025. Three
  * standard deviations of the simulation are allowed on top. */
-static void check_survival(guint scale, guint theta, double m, guint days)
+static void check_survival(guint scale, double m, guint days)
 {
     static const double at_most[3] = {0.022, 0.0017, 0.00025};
-    double share[3];
-    survive(scale, theta, m, days, share);
-    for (guint i = 0; i < 3; i++) {
-        double slack = 3 * sqrt(at_most[i] / days) + 1.0 / days;
-        cr_assert_leq(share[i], at_most[i] + slack, "scale %u θ %u m %g: P(M ≥ 1e%u) = %g", scale,
-                      theta, m, i + 1, share[i]);
-        cr_assert_leq(share[i], pow(10, -(double)(i + 1)) + slack);
-    }
+    double share[THETAS][3] = {0};
+    survive(scale, m, days, share);
+    for (guint theta = 0; theta < THETAS; theta++)
+        for (guint i = 0; i < 3; i++) {
+            double slack = 3 * sqrt(at_most[i] / days) + 1.0 / days;
+            cr_assert_leq(share[theta][i], at_most[i] + slack,
+                          "scale %u θ %u m %g: P(M ≥ 1e%u) = %g", scale, theta, m, i + 1,
+                          share[theta][i]);
+            cr_assert_leq(share[theta][i], pow(10, -(double)(i + 1)) + slack);
+        }
 }
 
 Test(channel, evidence_is_rare_at_the_boundary_of_the_null)
 {
-    for (guint theta = 0; theta < THETAS; theta++) {
-        check_survival(2, theta, 9, 20000);  /* cold, 1:1, 300 s */
-        check_survival(4, theta, 81, 40000); /* cold, 1:1, 3 h */
-        check_survival(3, theta, 0.27, 20000);
-        check_survival(2, theta, 0.00125, 8000); /* cold, 1:1000 */
-    }
-    check_survival(0, 0, 1.44, 400);
-    check_survival(1, 1, 3.6, 1500);
+    check_survival(4, 81, 100000); /* cold, 1:1, 3 h */
+    check_survival(3, 27, 50000);  /* cold, 1:1, 30 min */
+    check_survival(2, 9, 20000);   /* cold, 1:1, 5 min */
+    check_survival(1, 3.6, 5000);
+    check_survival(0, 1.44, 1000);
+    check_survival(3, 1.5, 50000);     /* about cold, 1:100 */
+    check_survival(4, 0.0113, 100000); /* cold, 1:1000 */
+    check_survival(2, 0.00125, 20000);
 }
 
 Test(channel, evidence_is_less_below_the_null)
@@ -107,52 +113,85 @@ Test(channel, evidence_is_less_below_the_null)
     g_autofree Null *null = g_new0(Null, 1);
     null_make(null, 4.5);
     Dice dice = {99};
+    Cell cell;
+    cell_make(2, 9, &cell);
     guint reached = 0;
     for (guint day = 0; day < 2000; day++) {
-        double M = recursion_idle_state(&recursion, 2, 0, 9);
+        double M[THETAS];
+        memcpy(M, cell.idle, sizeof M);
         for (guint w = 0; w < 288; w++) {
-            M = recursion_window(&recursion, 2, 0, 9, M, null_draw(null, &dice));
-            reached += M >= 100 ? 1 : 0;
+            cell_window(&cell, M, null_draw(null, &dice));
+            reached += M[0] >= 100 ? 1 : 0;
         }
     }
     cr_assert_leq(reached, 1);
 }
 
+static const double envelopes[] = {8e-6, 0.00125, 0.27, 1.44, 81, 5000};
+
 Test(channel, idle_windows_in_closed_form_equal_the_iterated_ones)
 {
-    static const double envelopes[] = {8e-6, 0.00125, 0.27, 1.44, 81, 5000};
     for (guint scale = 0; scale < SCALES; scale++)
-        for (guint theta = 0; theta < THETAS; theta++)
-            for (guint e = 0; e < G_N_ELEMENTS(envelopes); e++) {
-                double m = envelopes[e], iterated = 12345;
-                for (gint64 k = 1; k <= 3000; k++) {
-                    iterated = recursion_window(&recursion, scale, theta, m, iterated, 0);
-                    if (k != 2 && k != 77 && k != 3000)
-                        continue;
-                    double closed = recursion_idle(&recursion, scale, theta, m, 12345, k);
-                    cr_assert_float_eq(closed, iterated, 1e-9 * iterated);
-                }
+        for (guint e = 0; e < G_N_ELEMENTS(envelopes); e++) {
+            Cell cell;
+            cell_make(scale, envelopes[e], &cell);
+            double iterated[THETAS] = {1e12, 12345, 0.5, 1e-9};
+            for (gint64 k = 1; k <= 3000; k++) {
+                cell_window(&cell, iterated, 0);
+                double closed[THETAS] = {1e12, 12345, 0.5, 1e-9};
+                cell_idle(&cell, closed, k);
+                for (guint theta = 0; theta < THETAS; theta++)
+                    cr_assert_float_eq(closed[theta], iterated[theta], 1e-9 * iterated[theta],
+                                       "scale %u m %g θ %u k %d: %g, iterated %g", scale,
+                                       envelopes[e], theta, (int)k, closed[theta], iterated[theta]);
             }
+        }
 }
 
 Test(channel, idle_state_is_where_idle_windows_lead)
 {
     for (guint scale = 0; scale < SCALES; scale++)
-        for (guint theta = 0; theta < THETAS; theta++) {
-            double idle = recursion_idle_state(&recursion, scale, theta, 1.44);
-            double next = recursion_window(&recursion, scale, theta, 1.44, idle, 0);
-            cr_assert_float_eq(next, idle, 1e-12);
-            cr_assert_float_eq(recursion_idle(&recursion, scale, theta, 1.44, 1e9, 1000000), idle,
-                               1e-9);
-            cr_assert_leq(idle, 0.5);
+        for (guint e = 0; e < G_N_ELEMENTS(envelopes); e++) {
+            Cell cell;
+            cell_make(scale, envelopes[e], &cell);
+            double M[THETAS] = {1e9, 1e9, 1e9, 1e9}, next[THETAS];
+            memcpy(next, cell.idle, sizeof next);
+            cell_window(&cell, next, 0);
+            cell_idle(&cell, M, 100000000);
+            for (guint theta = 0; theta < THETAS; theta++) {
+                cr_assert_float_eq(next[theta], cell.idle[theta], 1e-9 * cell.idle[theta]);
+                cr_assert_float_eq(M[theta], cell.idle[theta], 1e-9 * cell.idle[theta]);
+                cr_assert_leq(cell.idle[theta], 0.5);
+            }
         }
+}
+
+Test(channel, factors_are_those_of_the_likelihood_ratio)
+{
+    Cell cell;
+    cell_make(2, 9, &cell);
+    for (guint theta = 0; theta < THETAS; theta++) {
+        static const double multiplier[THETAS] = {4, 32, 256, 2048};
+        double ratio = (2 + 9) / (2 + multiplier[theta] * 9), g = exp(-300 / 86400.0);
+        cr_assert_float_eq(cell.decay[theta], g * ratio * ratio, 1e-15);
+        cr_assert_float_eq(cell.started[theta], (1 - g) / 2 * ratio * ratio, 1e-15);
+        cr_assert_float_eq(cell.plus[theta], multiplier[theta] * ratio, 1e-12);
+        double M[THETAS] = {1, 1, 1, 1};
+        cell_window(&cell, M, 5);
+        double by_hand = (g + (1 - g) / 2) * ratio * ratio * pow(multiplier[theta] * ratio, 5);
+        cr_assert_float_eq(M[theta], by_hand, 1e-9 * by_hand);
+    }
 }
 
 Test(channel, mass_is_at_most_one_half_at_any_fixed_time)
 {
-    /* E[M] of one step from E[M] = x is g·x + w under the null: its fixed point is 1/2. */
-    for (guint scale = 0; scale < SCALES; scale++)
-        cr_assert_float_eq(recursion.start[scale] / (1 - recursion.keep[scale]), 0.5, 1e-9);
+    /* Under the null E[c0·c⁺^n] = 1: a step takes E[M] = x to g·x + w, whose fixed point is 1/2.
+     * With no sighting at all, where m → 0 and c0 → 1, that is the idle state. */
+    for (guint scale = 0; scale < SCALES; scale++) {
+        Cell cell;
+        cell_make(scale, 1e-12, &cell);
+        cr_assert_float_eq(cell.idle[0], 0.5, 1e-6);
+    }
 }
 
 Test(channel, evidence_runs_from_nothing_to_a_thousand)
@@ -183,14 +222,16 @@ static void sight(Block *block, gint64 at_s)
 
 Test(channel, block_equals_the_plain_recursion_window_by_window)
 {
-    /* One scale, one multiplier, followed by hand over an hour with gaps of all sizes. */
+    /* One scale, followed by hand over an hour with gaps of all sizes. */
     for (guint scale = 0; scale < SCALES; scale++) {
         Block block;
         Dice dice = {scale + 5};
         gint64 tau = scale_tau_s[scale], at = DAY_S;
         block_init(&block, &law, at, 1);
-        double m = 0.18 * conf.floor_sessions[scale];
-        double M = recursion_idle_state(&recursion, scale, 1, m);
+        Cell cell;
+        cell_make(scale, 0.18 * conf.floor_sessions[scale], &cell);
+        double M[THETAS];
+        memcpy(M, cell.idle, sizeof M);
         gint64 window = at / tau;
         guint32 n = 0;
         /* The block starts with its ring of empty windows; so does this. */
@@ -199,23 +240,24 @@ Test(channel, block_equals_the_plain_recursion_window_by_window)
                                                              : dice_next(&dice) % 5);
             at += step;
             if (at / tau != window) {
-                M = recursion_window(&recursion, scale, 1, m, M, n);
-                M = recursion_idle(&recursion, scale, 1, m, M, at / tau - window - 1);
+                cell_window(&cell, M, n);
+                cell_idle(&cell, M, at / tau - window - 1);
                 window = at / tau;
                 n = 0;
             }
             sight(&block, at);
             n++;
         }
-        M = recursion_window(&recursion, scale, 1, m, M, n);
-        /* The block's own M of that cell, through an engine-wide peak: compare by closing all. */
-        block_advance(&block, &law, at + 100 * tau);
-        double closed = (double)block.closed[CHANNEL_SESSIONS][scale][1];
+        cell_window(&cell, M, n);
+        /* All windows with sightings leave the ring: the block's closed M is what is by hand. */
         static const gint64 ring[SCALES] = {13, 3, 2, 2, 2};
-        double expected = recursion_idle(&recursion, scale, 1, m, M,
-                                         (at + 100 * tau) / tau - window - ring[scale]);
-        cr_assert_float_eq(closed, expected, 1e-4 * expected, "scale %u: %g, by hand %g", scale,
-                           closed, expected);
+        block_advance(&block, &law, at + 100 * tau);
+        cell_idle(&cell, M, (at + 100 * tau) / tau - window - ring[scale]);
+        for (guint theta = 0; theta < THETAS; theta++) {
+            double closed = (double)block.closed[CHANNEL_SESSIONS][scale][theta];
+            cr_assert_float_eq(closed, M[theta], 1e-4 * M[theta], "scale %u θ %u: %g, by hand %g",
+                               scale, theta, closed, M[theta]);
+        }
     }
 }
 

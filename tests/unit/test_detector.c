@@ -8,7 +8,7 @@
 
 static EngineConf conf;
 static Thinning *thinning;
-static Recursion recursion;
+static CellBook *book;
 static UnitRules rules;
 static Law law;
 
@@ -16,12 +16,13 @@ static void make(void)
 {
     conf = small_conf();
     thinning = thinning_new(&conf);
-    recursion_init(&recursion);
-    law = (Law){&recursion, thinning, &rules};
+    book = cell_book_new(thinning);
+    law = (Law){book, &rules};
 }
 
 static void drop(void)
 {
+    cell_book_free(book);
     thinning_free(thinning);
 }
 

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* How many sightings a second one engine takes on one core, and what its state weighs. Traffic is
+ * generated before the clock starts; flows are given as they would come from the codec.
+ *
+ *   bench_engine [UNITS [MILLIONS]]    units that send (default 100000), millions of flows (10)
+ *
+ * Prints one line of JSON: sightings per CPU second and bytes per unit. Each session is told twice
+ * (both directions), as routers do; one in a hundred units bursts to new servers, the others send
+ * to a few of their own and to big providers. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "engine.h"
+
+#define BATCH 65536 /* flows made ahead, so that making them is not measured */
+#define START G_GINT64_CONSTANT(1777593600000000000)
+
+typedef struct {
+    guint64 state;
+} Dice;
+
+static guint64 roll(Dice *dice)
+{
+    dice->state ^= dice->state >> 12;
+    dice->state ^= dice->state << 25;
+    dice->state ^= dice->state >> 27;
+    return dice->state * G_GUINT64_CONSTANT(2685821657736338717);
+}
+
+static guint32 server_of(Dice *dice, guint32 unit)
+{
+    guint64 r = roll(dice);
+    if (unit % 100 == 0)
+        return 0xcb000000u + (guint32)(r % 10000000); /* a burst: ever new */
+    if (r % 2)
+        return 0x08080000u + (guint32)(r >> 32) % 200;  /* big providers */
+    return unit * 2654435761u + (guint32)(r >> 32) % 4; /* its own few */
+}
+
+static void make_batch(PstFlow *flows, Dice *dice, guint32 units, gint64 *now_ns, double per_s)
+{
+    for (guint i = 0; i < BATCH; i += 2) {
+        guint32 unit = (guint32)(roll(dice) % units);
+        *now_ns += (gint64)(2e9 / per_s);
+        PstFlow out = {
+            .has = PST_HAS_BYTES | PST_HAS_PACKETS | PST_HAS_PROTO | PST_HAS_TCP_FLAGS |
+                   PST_HAS_START | PST_HAS_END,
+            .direction = PST_DIR_OUT,
+            .src_addr = pst_addr_v4(0x0a000000u + unit),
+            .dst_addr = pst_addr_v4(server_of(dice, unit)),
+            .sampler = pst_addr_v4(0xc6336401u),
+            .src_port = (guint16)(1024 + roll(dice) % 60000),
+            .dst_port = roll(dice) % 10 == 0 ? 587 : 25,
+            .proto = 6,
+            .bytes = 5000,
+            .packets = 14,
+            .tcp_flags = 0x1b,
+            .sampling_rate = 1,
+            .start_ns = *now_ns,
+            .end_ns = *now_ns + 2000000000,
+            .received_ns = *now_ns + 10000000000,
+        };
+        flows[i] = out;
+        flows[i + 1] = out;
+        flows[i + 1].direction = PST_DIR_OUT_REPLY;
+        flows[i + 1].src_addr = out.dst_addr;
+        flows[i + 1].dst_addr = out.src_addr;
+        flows[i + 1].src_port = out.dst_port;
+        flows[i + 1].dst_port = out.src_port;
+    }
+}
+
+static double cpu_s(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+/* A tick's worth of outputs, thrown away. */
+static guint drain(Engine *engine)
+{
+    g_autoptr(GArray) verdicts = engine_take_verdicts(engine);
+    g_autoptr(GArray) activity = engine_take_activity(engine);
+    return verdicts->len;
+}
+
+int main(int argc, char **argv)
+{
+    guint32 units = argc > 1 ? (guint32)strtoul(argv[1], NULL, 10) : 100000;
+    guint64 millions = argc > 2 ? strtoul(argv[2], NULL, 10) : 10;
+    if (units == 0 || millions == 0) {
+        fprintf(stderr, "usage: bench_engine [UNITS [MILLIONS]]\n");
+        return 2;
+    }
+    EngineConf conf;
+    engine_conf_init(&conf);
+    conf.novelty_bytes = 256 << 20;
+    conf.max_units = MAX(units, 1000);
+    g_autoptr(Engine) engine = engine_new(&conf, 0);
+    g_autofree PstFlow *flows = g_new0(PstFlow, BATCH);
+    Dice dice = {42};
+    gint64 now_ns = START;
+    double spent = 0, per_s = 5000; /* event time: so many flows a second in this partition */
+    guint64 taken = 0, verdicts = 0;
+    while (taken < millions * 1000000) {
+        make_batch(flows, &dice, units, &now_ns, per_s);
+        double begin = cpu_s();
+        for (guint i = 0; i < BATCH; i++) {
+            engine_flow(engine, &flows[i], (gint64)taken++);
+            if (taken % 10000 == 0)
+                verdicts += drain(engine);
+        }
+        spent += cpu_s() - begin;
+    }
+    const EngineStats *stats = engine_stats(engine);
+    printf("{\"units\":%" G_GUINT64_FORMAT ",\"flows\":%" G_GUINT64_FORMAT
+           ",\"new\":%" G_GUINT64_FORMAT ",\"verdicts\":%" G_GUINT64_FORMAT
+           ",\"sightings_per_cpu_s\":%.0f,\"state_bytes_per_unit\":%.0f,\"novelty_fill\":%.3f}\n",
+           stats->units, taken, stats->fates[ENGINE_NEW], verdicts, (double)taken / spent,
+           (double)(stats->state_bytes - conf.novelty_bytes) / (double)MAX(stats->units, 1),
+           stats->novelty_fill);
+    return 0;
+}
