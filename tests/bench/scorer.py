@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The detector's engine: sightings per CPU second and memory per unit, generated traffic."""
+
+import json
+import statistics
+import subprocess
+
+from table import print_table, short
+
+
+def add_arguments(parser):
+    """The options of `tests/bench/run scorer`."""
+    parser.add_argument("--units", type=int, nargs="+", default=[10000, 100000, 1000000],
+                        help="units that send; default %(default)s")
+    parser.add_argument("--millions", type=int, default=10, help="flows; default %(default)s")
+    parser.add_argument("--repeat", type=int, default=3, help="repetitions; the median is printed")
+
+
+def measure(tools, units, millions):
+    """One run of bench_engine."""
+    out = subprocess.run([tools.program("bench_engine"), str(units), str(millions)], check=True,
+                         stdout=subprocess.PIPE, text=True)
+    return json.loads(out.stdout)
+
+
+def run(tools, args):
+    """Prints the table."""
+    if args.quick:
+        args.units, args.millions, args.repeat = [10000], 1, 1
+    print(f"{args.millions} million flows of generated traffic at 1:1, each session told twice, "
+          f"{args.repeat} repetitions\n")
+    rows = []
+    for units in args.units:
+        results = [measure(tools, units, args.millions) for _ in range(args.repeat)]
+        rows.append([str(units),
+                     short(statistics.median(r["sightings_per_cpu_s"] for r in results)),
+                     str(results[0]["state_bytes_per_unit"]), str(results[0]["new"])])
+    print_table(["units", "sightings per CPU s", "bytes per unit", "new sessions"], rows)
