@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* A batch in the making, and who is charged if it is lost. Thread: the worker's. */
+#include "clock.h"
+#include "ledger.h"
+
+/* Whose records a batch holds. */
+typedef struct Charge Charge;
+struct Charge {
+    Ledger *ledger; /* one reference */
+    guint64 records;
+    Charge *next;
+};
+
+/* Accepts NULL. */
+void charge_free(Charge *charge);
+/* Charges all to @loss and frees. */
+void charge_lose_take(Charge *charge, PstLoss loss);
+
+typedef struct {
+    guint8 topic;
+    guint32 partition;
+    gsize len;
+    guint8 *data;    /* owned */
+    Charge *charges; /* owned */
+} Batch;
+
+/* Given. @size bytes of room. */
+Batch *batch_new(guint8 topic, guint32 partition, gsize size);
+/* Accepts NULL. */
+void batch_free(Batch *batch);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Batch, batch_free)
+
+/* One more record of @ledger stands in @batch. */
+void batch_charge(Batch *batch, Ledger *ledger);

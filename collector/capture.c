@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "capture.h"
+
+#include <errno.h>
+#include <pcap/pcap.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "capture_ipfix.h"
+#include "packet.h"
+
+#define NS_PER_S G_GINT64_CONSTANT(1000000000)
+
+struct Capture {
+    FILE *file; /* IPFIX: ours; pcap: libpcap's */
+    guint64 size;
+    guint64 position;
+    pcap_t *pcap; /* NULL: an IPFIX file */
+    int link;
+    guint8 *message; /* IPFIX: the current one; owned */
+};
+
+static FILE *open_file(const char *path, guint64 *out_size, GError **error)
+{
+    FILE *file = fopen(path, "rbe");
+    struct stat status;
+    if (file == NULL || fstat(fileno(file), &status) != 0) {
+        g_set_error(error, PST_ERROR, PST_ERROR_IO, "%s: %s", path, g_strerror(errno));
+        if (file != NULL)
+            fclose(file);
+        return NULL;
+    }
+    *out_size = S_ISREG(status.st_mode) ? (guint64)status.st_size : 0;
+    return file;
+}
+
+static gboolean open_pcap(Capture *capture, const char *path, GError **error)
+{
+    char problem[PCAP_ERRBUF_SIZE] = "";
+    capture->pcap = pcap_fopen_offline_with_tstamp_precision(capture->file,
+                                                             PCAP_TSTAMP_PRECISION_NANO, problem);
+    if (capture->pcap == NULL) {
+        g_set_error(error, PST_ERROR, PST_ERROR_DATA,
+                    "%s: neither a capture (pcap, pcapng) nor an IPFIX file: %s", path, problem);
+        return FALSE;
+    }
+    capture->link = pcap_datalink(capture->pcap);
+    /* libpcap has numbers of its own for raw IP */
+    if (capture->link == DLT_RAW)
+        capture->link = LINK_RAW;
+    if (packet_link_known(capture->link))
+        return TRUE;
+    const char *name = pcap_datalink_val_to_name(capture->link);
+    g_set_error(error, PST_ERROR, PST_ERROR_DATA,
+                "%s: link layer %s is not read; capture on an Ethernet, loopback or 'any' device",
+                path, name != NULL ? name : "unknown");
+    return FALSE;
+}
+
+Capture *capture_open(const char *path, GError **error)
+{
+    g_autoptr(Capture) capture = g_new0(Capture, 1);
+    capture->file = open_file(path, &capture->size, error);
+    if (capture->file == NULL)
+        return NULL;
+    if (capture_ipfix_is(capture->file))
+        capture->message = g_malloc(CAPTURE_IPFIX_MAX);
+    else if (!open_pcap(capture, path, error))
+        return NULL;
+    return g_steal_pointer(&capture);
+}
+
+void capture_close(Capture *capture)
+{
+    if (capture == NULL)
+        return;
+    if (capture->pcap != NULL)
+        pcap_close(capture->pcap); /* and the file */
+    else if (capture->file != NULL)
+        fclose(capture->file);
+    g_free(capture->message);
+    g_free(capture);
+}
+
+static CaptureItem next_packet(Capture *capture, Datagram *out, GError **error)
+{
+    struct pcap_pkthdr *header;
+    const guint8 *bytes;
+    int code = pcap_next_ex(capture->pcap, &header, &bytes);
+    if (code == PCAP_ERROR) {
+        g_set_error(error, PST_ERROR, PST_ERROR_DATA, "the capture breaks off: %s",
+                    pcap_geterr(capture->pcap));
+        return CAPTURE_END;
+    }
+    if (code != 1)
+        return CAPTURE_END;
+    capture->position += header->caplen;
+    out->kernel_ns = header->ts.tv_sec * NS_PER_S + header->ts.tv_usec; /* asked for in ns */
+    switch (packet_read(capture->link, bytes, header->caplen, out)) {
+    case PACKET_UDP:
+        return CAPTURE_DATAGRAM;
+    case PACKET_FRAGMENT:
+        return CAPTURE_FRAGMENT;
+    case PACKET_OTHER:
+        break;
+    }
+    return CAPTURE_OTHER;
+}
+
+CaptureItem capture_next(Capture *capture, Datagram *out, GError **error)
+{
+    *out = (Datagram){0};
+    if (capture->pcap != NULL)
+        return next_packet(capture, out, error);
+    gssize len = capture_ipfix_next(capture->file, capture->message, error);
+    if (len <= 0)
+        return CAPTURE_END;
+    capture->position += (guint64)len;
+    *out = (Datagram){.payload = capture->message,
+                      .len = (gsize)len,
+                      .sender = pst_addr_v4(0),
+                      .kernel_ns = pst_load_be32(capture->message + 4) * NS_PER_S};
+    return CAPTURE_DATAGRAM;
+}
+
+guint64 capture_position(const Capture *capture)
+{
+    return capture->position;
+}
+
+guint64 capture_size(const Capture *capture)
+{
+    return capture->size;
+}

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#define ROW(key, kind, ...)                                                                        \
+    {                                                                                              \
+        .section = "collector", .name = #key, .type = kind, .offset = offsetof(Config, key),       \
+        __VA_ARGS__                                                                                \
+    }
+
+/* clang-format off */
+const PstConfRow config_rows[] = {
+    ROW(listen, PST_CONF_LIST, .def = "",
+        .help = "Sockets to receive on, as udp://0.0.0.0:2055 or udp://[::]:4739."),
+    ROW(read, PST_CONF_LIST, .def = "",
+        .help = "Capture files (pcap, pcapng, IPFIX) to read instead of, or before, listening."),
+    ROW(networks, PST_CONF_TEXT, .def = "", .reloadable = TRUE,
+        .help = "Our own networks: a file with one CIDR a line, or CIDRs separated by commas. "
+                "Made by 'postern networks export'."),
+    ROW(publish, PST_CONF_ENUM, .choices = "smtp|all", .def = "smtp",
+        .help = "smtp: flows of mail that touch our networks; all: every flow, too."),
+    ROW(output, PST_CONF_TEXT, .def = "",
+        .help = "kafka://HOST:PORT,…, embedded:PATH (one host), json:PATH or json:- ."),
+    ROW(mail_ports, PST_CONF_LIST, .def = "25,465,587,2525",
+        .help = "TCP ports that mean mail."),
+    ROW(exporters, PST_CONF_TEXT, .def = "", .reloadable = TRUE,
+        .help = "Exporters to admit: a file or a list of CIDRs. Empty: everyone, within bounds."),
+    ROW(sampling, PST_CONF_LIST, .def = "", .reloadable = TRUE,
+        .help = "Sampling rates that override what exporters say, as 192.0.2.1=1000."),
+    ROW(producer, PST_CONF_TEXT, .def = "",
+        .help = "Name on the bus, unique per process and the same after a restart. Empty: "
+                "collector-HOSTNAME."),
+    ROW(partitions, PST_CONF_INT, .min = 1, .max = PST_PARTITIONS_MAX, .def = "8",
+        .help = "Partitions of the topics; the same for every program (docs/scaling.md)."),
+    ROW(batch_bytes, PST_CONF_BYTES, .unit = "bytes", .min = 1024, .max = 786432, .def = "64K",
+        .help = "A batch is sent when it is this long."),
+    ROW(batch_ms, PST_CONF_INT, .unit = "ms", .min = 1, .max = 10000, .def = "200",
+        .help = "A batch is sent when it is this old."),
+    ROW(queue_bytes, PST_CONF_BYTES, .unit = "bytes", .min = 1048576, .max = 68719476736.0,
+        .def = "64M",
+        .help = "Batches kept while the bus is away; above it the oldest goes, and is counted."),
+    ROW(delivery_timeout_s, PST_CONF_SPAN_S, .unit = "s", .min = 1, .max = 86400, .def = "120",
+        .help = "The bus gives a batch up after this."),
+    ROW(bus_group, PST_CONF_TEXT, .def = "",
+        .help = "embedded: Unix group that may write the bus file."),
+    ROW(kafka_options, PST_CONF_TEXT, .def = "",
+        .help = "kafka: options of librdkafka, as name=value;name=value."),
+    ROW(rcvbuf, PST_CONF_BYTES, .unit = "bytes", .min = 4096, .max = 1073741824, .def = "32M",
+        .help = "Queue of each socket (SO_RCVBUF); above net.core.rmem_max it needs "
+                "CAP_NET_ADMIN."),
+    ROW(template_lifetime, PST_CONF_SPAN_S, .unit = "s", .min = 60, .max = 604800, .def = "30m",
+        .help = "A template that was neither sent nor used for so long is forgotten."),
+    ROW(hold_time, PST_CONF_SPAN_S, .unit = "s", .min = 0, .max = 3600, .def = "60",
+        .help = "Data whose template has not come yet is kept so long."),
+    ROW(hold_bytes, PST_CONF_BYTES, .unit = "bytes", .min = 0, .max = 1073741824, .def = "256K",
+        .help = "Bytes so kept, per exporter and domain."),
+    ROW(hold_bytes_all, PST_CONF_BYTES, .unit = "bytes", .min = 0, .max = 68719476736.0,
+        .def = "32M", .help = "Bytes so kept, over all exporters."),
+    ROW(exporters_max, PST_CONF_INT, .min = 1, .max = 1000000, .def = "16384",
+        .help = "Exporters known at a time; more are refused, and counted."),
+    ROW(verify, PST_CONF_BOOL, .def = "no",
+        .help = "Decode everything a second time with libfixbuf and count differences (slow)."),
+    {.name = NULL},
+};
+/* clang-format on */
+
+static gboolean empty(const char *text)
+{
+    return text == NULL || *text == '\0';
+}
+
+static gboolean empty_list(char *const *list)
+{
+    return list == NULL || list[0] == NULL;
+}
+
+static gboolean is_output(const char *output)
+{
+    return g_str_has_prefix(output, "json:") || g_str_has_prefix(output, "kafka://") ||
+           g_str_has_prefix(output, "embedded:");
+}
+
+gboolean config_check(const Config *config, GError **error)
+{
+    const char *problem = NULL;
+    if (empty(config->output))
+        problem = "no output: say where flows go, --output json:- or embedded:PATH or kafka://…";
+    else if (!is_output(config->output))
+        problem = "output must begin with kafka://, embedded: or json:";
+    else if (empty_list(config->listen) && empty_list(config->read))
+        problem = "no input: say --listen udp://0.0.0.0:2055, or --read FILE";
+    else if (empty(config->networks) && config->publish == 0)
+        problem = "no networks: with publish = smtp the direction of mail must be known. Say "
+                  "--networks FILE (made by 'postern networks export') or --networks CIDR,…; or "
+                  "--publish all";
+    if (problem == NULL)
+        return TRUE;
+    g_set_error_literal(error, PST_ERROR, PST_ERROR_USAGE, problem);
+    return FALSE;
+}
+
+gboolean config_ports(const Config *config, PortSet *out, GError **error)
+{
+    PortSet ports = {0};
+    for (guint i = 0; config->mail_ports[i] != NULL; i++) {
+        guint64 port;
+        if (!g_ascii_string_to_unsigned(config->mail_ports[i], 10, 1, 65535, &port, NULL)) {
+            g_set_error(error, PST_ERROR, PST_ERROR_USAGE, "mail_ports: '%s' is no port number",
+                        config->mail_ports[i]);
+            return FALSE;
+        }
+        portset_add(&ports, (guint16)port);
+    }
+    *out = ports;
+    return TRUE;
+}
+
+static gboolean add_rate(PstPrefixMap *map, const char *text, GError **error)
+{
+    const char *sign = strchr(text, '=');
+    PstPrefix prefix;
+    guint64 n;
+    if (sign == NULL || !pst_prefix_parse(text, (gsize)(sign - text), TRUE, &prefix) ||
+        !g_ascii_string_to_unsigned(sign + 1, 10, 1, G_MAXUINT32, &n, NULL)) {
+        g_set_error(error, PST_ERROR, PST_ERROR_USAGE,
+                    "sampling: '%s' is not EXPORTER=N, as 192.0.2.1=1000", text);
+        return FALSE;
+    }
+    pst_prefix_map_add(map, &prefix, (guint32)n);
+    return TRUE;
+}
+
+static gboolean load_rates(const Config *config, Rules *rules, GError **error)
+{
+    if (empty_list(config->sampling))
+        return TRUE;
+    rules->rates = pst_prefix_map_new();
+    for (guint i = 0; config->sampling[i] != NULL; i++) {
+        if (!add_rate(rules->rates, config->sampling[i], error))
+            return FALSE;
+    }
+    pst_prefix_map_seal(rules->rates);
+    return TRUE;
+}
+
+Rules *config_rules(const Config *config, GError **error)
+{
+    g_autoptr(Rules) rules = g_new0(Rules, 1);
+    if (!empty(config->networks)) {
+        rules->networks = pst_networks_load(config->networks, error);
+        if (rules->networks == NULL)
+            return NULL;
+    }
+    if (!empty(config->exporters)) {
+        rules->admitted = pst_networks_load(config->exporters, error);
+        if (rules->admitted == NULL) {
+            g_prefix_error(error, "exporters: ");
+            return NULL;
+        }
+    }
+    return load_rates(config, rules, error) ? g_steal_pointer(&rules) : NULL;
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* The collector's configuration: one row per key (config.c), and what is made of it. */
+#include "conf.h"
+#include "portset.h"
+#include "worker.h"
+
+typedef struct {
+    char **listen;
+    char **read;
+    char *networks;
+    gint64 publish; /* 0 smtp, 1 all */
+    char *output;
+    char **mail_ports;
+    char *exporters;
+    char **sampling;
+    char *producer;
+    gint64 partitions;
+    gint64 batch_bytes;
+    gint64 batch_ms;
+    gint64 queue_bytes;
+    gint64 delivery_timeout_s;
+    char *bus_group;
+    char *kafka_options;
+    gint64 rcvbuf;
+    gint64 template_lifetime;
+    gint64 hold_time;
+    gint64 hold_bytes;
+    gint64 hold_bytes_all;
+    gint64 exporters_max;
+    gboolean verify;
+} Config;
+
+extern const PstConfRow config_rows[];
+
+/* What needs more than a row to check: output given, networks where they must be.
+ * @error USAGE. */
+gboolean config_check(const Config *config, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* Networks, exporter list and overrides, read from their files. @error USAGE. Given. */
+Rules *config_rules(const Config *config, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* @error USAGE: no port number. */
+gboolean config_ports(const Config *config, PortSet *out, GError **error) G_GNUC_WARN_UNUSED_RESULT;

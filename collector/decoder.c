@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "decoder.h"
+
+#include "element.h"
+#include "fixbuf.h"
+#include "netflow_v5.h"
+#include "netflow_v9.h"
+#include "plan.h"
+
+/* A domain without mail is looked at so often, for the event time of its heartbeats. */
+#define PROBE_NS G_GINT64_CONSTANT(100000000)
+
+struct Decoder {
+    DecoderOptions options;
+    Template *v5;   /* owned */
+    Fixbuf *fixbuf; /* owned; NULL without verify */
+    DecoderCounts counts;
+    TemplateSpec spec; /* scratch, as the next two */
+    guint32 bases[PLAN_SEGMENTS_MAX];
+    Record record;
+};
+
+/* One data set on its way through. */
+typedef struct {
+    Decoder *decoder;
+    Domain *domain;
+    const Template *template;
+    FlowContext context;
+    gint64 newest_event_ns; /* of the records decoded in this set; 0: none */
+    guint32 records;
+} Run;
+
+static Template *v5_template(TemplateSpec *spec)
+{
+    gsize n;
+    const Field *fields = netflow_v5_fields(&n);
+    spec->id = TEMPLATE_ID_MIN;
+    Drop drop = template_begin(spec, FALSE, n, 0);
+    memcpy(spec->fields, fields, n * sizeof *fields);
+    if (drop == DROP_NONE)
+        drop = template_check(spec);
+    g_assert(drop == DROP_NONE && spec->min_len == NETFLOW_V5_RECORD);
+    return template_new(spec, VERSION_V5);
+}
+
+Decoder *decoder_new(const DecoderOptions *options)
+{
+    Decoder *decoder = g_new0(Decoder, 1);
+    decoder->options = *options;
+    decoder->v5 = v5_template(&decoder->spec);
+    decoder->fixbuf = options->verify ? fixbuf_new() : NULL;
+    return decoder;
+}
+
+void decoder_free(Decoder *decoder)
+{
+    if (decoder == NULL)
+        return;
+    template_unref(decoder->v5);
+    fixbuf_free(decoder->fixbuf);
+    g_free(decoder);
+}
+
+DecoderCounts *decoder_counts(Decoder *decoder)
+{
+    return &decoder->counts;
+}
+
+static void count_drop(Decoder *decoder, Drop drop)
+{
+    decoder->counts.drops[drop]++;
+}
+
+static FlowContext context_of(const Domain *domain, const Message *message, gint64 received_ns)
+{
+    return (FlowContext){
+        .sampler = domain->addr,
+        .domain = domain->id,
+        .sequence = message->sequence,
+        .export_ns = message->export_ns,
+        .received_ns = received_ns,
+        .has_uptime = message->has_uptime,
+        .uptime_ms = message->uptime_ms,
+        .init_ms = domain->init_ms,
+        .header_rate = message->header_rate,
+        .operator_rate = domain->exporter->operator_rate,
+        .sampling = &domain->sampling,
+        .elsewhere = domain->sampling.n == 0 ? domain_elsewhere(domain) : NULL,
+    };
+}
+
+/* Options data: sampling rates, and when the exporter's uptime began. */
+static void take_options(Run *run, const Record *record)
+{
+    Domain *domain = run->domain;
+    run->decoder->counts.options++;
+    (void)sampling_learn(&domain->sampling, record, run->context.received_ns);
+    if (record_saw(record, RAW_INIT_MS) && record->raw[RAW_INIT_MS] != 0)
+        domain->init_ms = record->raw[RAW_INIT_MS];
+}
+
+/* A decoded record: finished, judged, handed on. */
+static void finish(Run *run, Record *record)
+{
+    Decoder *decoder = run->decoder;
+    if (run->template->options) {
+        take_options(run, record);
+        return;
+    }
+    normalize_record(record, &run->context, &decoder->counts.nonsense);
+    run->newest_event_ns = MAX(run->newest_event_ns, pst_flow_event_ns(&record->flow));
+    if (decoder->options.mail_only && !flow_is_mail(&record->flow, decoder->options.ports))
+        return;
+    decoder->counts.flows++;
+    decoder->options.flow(decoder->options.user, &record->flow, run->domain);
+}
+
+static void decode_record(Run *run, const guint8 *bytes, const guint32 *bases)
+{
+    Record *record = &run->decoder->record;
+    plan_run(run->template->plan, bytes, bases, record);
+    finish(run, record);
+}
+
+/* May this record be skipped unread? */
+static inline gboolean is_other(const Run *run, const guint8 *bytes, const guint32 *bases)
+{
+    const DecoderOptions *options = &run->decoder->options;
+    return options->mail_only && !run->template->options &&
+           !plan_may_be_mail(run->template->plan, bytes, bases, options->ports);
+}
+
+static gboolean probe_due(const Run *run)
+{
+    return run->newest_event_ns == 0 && !run->template->options &&
+           run->context.received_ns - run->domain->probed_ns >= PROBE_NS;
+}
+
+/* What is left behind the last record is padding, however long (NX-OS). */
+static void decode_fixed(Run *run, PstCursor *set, gsize len)
+{
+    static const guint32 bases[1] = {0};
+    const guint8 *bytes = NULL;
+    while (pst_cursor_left(set) >= len) {
+        bytes = pst_cursor_take(set, len);
+        run->records++;
+        if (!is_other(run, bytes, bases))
+            decode_record(run, bytes, bases);
+    }
+    if (bytes != NULL && probe_due(run)) {
+        run->domain->probed_ns = run->context.received_ns;
+        decode_record(run, bytes, bases);
+    }
+}
+
+static void decode_varying(Run *run, PstCursor *set)
+{
+    Decoder *decoder = run->decoder;
+    const guint8 *bytes = NULL;
+    while (pst_cursor_left(set) >= run->template->min_len) {
+        const guint8 *next = plan_measure(run->template->plan, set, decoder->bases);
+        if (next == NULL) {
+            count_drop(decoder, DROP_RECORD_SHORT);
+            return;
+        }
+        bytes = next;
+        run->records++;
+        if (!is_other(run, bytes, decoder->bases))
+            decode_record(run, bytes, decoder->bases);
+    }
+    if (bytes != NULL && probe_due(run)) {
+        run->domain->probed_ns = run->context.received_ns;
+        decode_record(run, bytes, decoder->bases);
+    }
+}
+
+/* Returns the number of records. */
+static guint32 decode_set(Run *run, PstCursor set)
+{
+    gsize len = plan_fixed_len(run->template->plan);
+    if (G_UNLIKELY(run->decoder->fixbuf != NULL))
+        run->decoder->counts.differences +=
+            fixbuf_differences(run->decoder->fixbuf, run->template, set.at, pst_cursor_left(&set));
+    if (len > 0)
+        decode_fixed(run, &set, len);
+    else
+        decode_varying(run, &set);
+    Domain *domain = run->domain;
+    if (run->records > 0)
+        domain->exporter->proven = TRUE;
+    if (!run->template->options)
+        run->decoder->counts.records += run->records;
+    domain->newest_event_ns = MAX(domain->newest_event_ns, run->newest_event_ns);
+    return run->records;
+}
+
+typedef struct {
+    Decoder *decoder;
+    Domain *domain;
+} HoldOwner;
+
+static void held_lost(gpointer user, const HeldSet *held)
+{
+    const HoldOwner *owner = user;
+    count_drop(owner->decoder, DROP_NO_TEMPLATE);
+    ledger_lose(owner->domain->ledger, PST_LOSS_NO_TEMPLATE, ledger_estimate(held->len));
+}
+
+static void hold_set(Decoder *decoder, Domain *domain, const Message *message, const Set *set,
+                     guint16 port, gint64 received_ns)
+{
+    HoldOwner owner = {.decoder = decoder, .domain = domain};
+    HoldBudget *budget = decoder->options.budget;
+    if (budget != NULL &&
+        hold_put(&domain->hold, budget, message, set, port, received_ns, held_lost, &owner)) {
+        decoder->counts.held++;
+        return;
+    }
+    count_drop(decoder, DROP_NO_TEMPLATE);
+    ledger_lose(domain->ledger, PST_LOSS_NO_TEMPLATE, ledger_estimate(pst_cursor_left(&set->body)));
+}
+
+/* Sets that waited for the template that has just come. */
+static void decode_held(Decoder *decoder, Domain *domain, guint16 id, guint16 port, gint64 now_ns)
+{
+    HoldBudget *budget = decoder->options.budget;
+    const Template *template = templates_find(&domain->templates, id, port, now_ns);
+    if (budget == NULL || template == NULL)
+        return;
+    for (;;) {
+        g_autoptr(HeldSet) held = hold_take(&domain->hold, budget, id);
+        if (held == NULL)
+            return;
+        Run run = {.decoder = decoder,
+                   .domain = domain,
+                   .template = template,
+                   .context = context_of(domain, &held->message, held->received_ns)};
+        guint32 records = decode_set(&run, pst_cursor(held->bytes, held->len));
+        decoder->counts.late += records;
+        domain->ledger->received += records;
+    }
+}
+
+void decoder_expire(Decoder *decoder, Domain *domain, gint64 before_ns)
+{
+    HoldOwner owner = {.decoder = decoder, .domain = domain};
+    if (decoder->options.budget != NULL)
+        hold_expire(&domain->hold, decoder->options.budget, before_ns, held_lost, &owner);
+}
+
+static void count_unknown(Decoder *decoder)
+{
+    for (guint i = 0; i < decoder->spec.n_fields; i++) {
+        const Field *field = &decoder->spec.fields[i];
+        if (element_find(field->pen, field->id) == NULL)
+            decoder->counts.unknown_fields++;
+    }
+}
+
+static void take_template(Decoder *decoder, Domain *domain, const Message *message, guint16 port,
+                          gint64 received_ns)
+{
+    TemplateSpec *spec = &decoder->spec;
+    gboolean is_new;
+    Drop drop = templates_define(&domain->templates, spec, message->version, port,
+                                 message->export_ns, received_ns, &is_new);
+    if (drop != DROP_NONE) {
+        count_drop(decoder, drop);
+        return;
+    }
+    if (!is_new)
+        return;
+    decoder->counts.templates++;
+    count_unknown(decoder);
+    decode_held(decoder, domain, spec->id, port, received_ns);
+}
+
+/* RFC 7011 §8.1: no fields; the set's own id instead of a template's means all of them. */
+static void take_withdrawal(Decoder *decoder, Domain *domain, guint16 port)
+{
+    const TemplateSpec *spec = &decoder->spec;
+    decoder->counts.withdrawals++;
+    if (spec->id >= TEMPLATE_ID_MIN)
+        templates_withdraw(&domain->templates, spec->id, port);
+    else
+        templates_withdraw_all(&domain->templates, spec->options, port);
+}
+
+static void take_templates(Decoder *decoder, Domain *domain, const Message *message, Set *set,
+                           guint16 port, gint64 received_ns)
+{
+    gboolean options = set->kind == SET_OPTIONS_TEMPLATES;
+    while (pst_cursor_left(&set->body) >= 4) { /* less is padding */
+        if (pst_load_be32(set->body.at) == 0)
+            return; /* padding of four bytes and more */
+        Drop drop = message->version == VERSION_V9
+                        ? netflow_v9_template(&set->body, options, &decoder->spec)
+                        : template_read(&set->body, options, &decoder->spec);
+        if (drop != DROP_NONE)
+            count_drop(decoder, drop);
+        else if (decoder->spec.withdrawal)
+            take_withdrawal(decoder, domain, port);
+        else
+            take_template(decoder, domain, message, port, received_ns);
+    }
+}
+
+void decoder_message(Decoder *decoder, Domain *domain, Message *message, guint16 port,
+                     gint64 received_ns)
+{
+    guint32 records = 0;
+    gsize unseen = 0;
+    Set set;
+    Drop drop;
+    decoder->counts.messages++;
+    gsize before = pst_cursor_left(&message->body);
+    while (message_next_set(message, &set, &drop)) {
+        if (set.kind == SET_RESERVED) {
+            count_drop(decoder, DROP_SET_ID);
+            continue;
+        }
+        if (set.kind != SET_DATA) {
+            take_templates(decoder, domain, message, &set, port, received_ns);
+            continue;
+        }
+        const Template *template =
+            set.id == SET_ID_V5 ? decoder->v5
+                                : templates_find(&domain->templates, set.id, port, received_ns);
+        if (template == NULL) {
+            unseen += pst_cursor_left(&set.body);
+            hold_set(decoder, domain, message, &set, port, received_ns);
+            continue;
+        }
+        Run run = {.decoder = decoder,
+                   .domain = domain,
+                   .template = template,
+                   .context = context_of(domain, message, received_ns)};
+        records += decode_set(&run, set.body);
+    }
+    if (drop != DROP_NONE) {
+        count_drop(decoder, drop);
+        unseen += before;
+        ledger_lose(domain->ledger, PST_LOSS_MALFORMED, 1);
+    }
+    ledger_message(domain->ledger, message, port, records, unseen, received_ns);
+}

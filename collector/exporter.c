@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "exporter.h"
+
+#include <sys/random.h>
+
+#define NS_PER_S G_GINT64_CONSTANT(1000000000)
+
+/* Exporters with metrics of their own: the registry is bounded, and so is a dashboard. */
+enum { EXPORTERS_SHOWN_MAX = 1000 };
+
+struct ExporterCells {
+    PstCell *datagrams;
+    PstCell *records;
+    PstCell *reordered;
+    PstCell *duplicates;
+    PstCell *restarts;
+    PstCell *templates;
+    PstCell *clock_offset_ms;
+    PstCell *lost[PST_LOSS_COUNT];
+};
+
+struct Exporters {
+    ExportersOptions options;
+    GHashTable *exporters; /* Exporter, a set by (hash, addr); owns */
+    GHashTable *domains;   /* Domain, a set by (hash, addr, id); owned by their exporter */
+    guint64 key[2];        /* of the hash: strangers choose the addresses */
+    HoldBudget budget;
+    guint n_shown;
+};
+
+static guint exporter_hash(gconstpointer exporter)
+{
+    return (guint)((const Exporter *)exporter)->hash;
+}
+
+static gboolean exporter_equal(gconstpointer left, gconstpointer right)
+{
+    const Exporter *a = left, *b = right;
+    return a->hash == b->hash && pst_addr_equal(&a->addr, &b->addr);
+}
+
+static guint domain_hash(gconstpointer domain)
+{
+    return (guint)((const Domain *)domain)->hash;
+}
+
+static gboolean domain_equal(gconstpointer left, gconstpointer right)
+{
+    const Domain *a = left, *b = right;
+    return a->hash == b->hash && a->id == b->id && pst_addr_equal(&a->addr, &b->addr);
+}
+
+static void domain_free(Exporters *exporters, Domain *domain)
+{
+    g_hash_table_remove(exporters->domains, domain);
+    templates_clear(&domain->templates);
+    sampling_clear(&domain->sampling);
+    hold_clear(&domain->hold, &exporters->budget);
+    ledger_unref(domain->ledger);
+    g_free(domain);
+}
+
+static void exporter_free(Exporters *exporters, Exporter *exporter)
+{
+    while (exporter->domains != NULL) {
+        Domain *domain = exporter->domains;
+        exporter->domains = domain->next;
+        domain_free(exporters, domain);
+    }
+    exporters->n_shown -= exporter->cells != NULL;
+    g_free(exporter->cells);
+    g_free(exporter);
+}
+
+Exporters *exporters_new(const ExportersOptions *options)
+{
+    Exporters *exporters = g_new0(Exporters, 1);
+    exporters->options = *options;
+    exporters->exporters = g_hash_table_new(exporter_hash, exporter_equal);
+    exporters->domains = g_hash_table_new(domain_hash, domain_equal);
+    exporters->budget = (HoldBudget){.bytes_max = options->hold_bytes_max,
+                                     .domain_max = options->hold_domain_bytes};
+    if (getrandom(exporters->key, sizeof exporters->key, 0) != (gssize)sizeof exporters->key)
+        exporters->key[0] = (guint64)g_get_monotonic_time(); /* early boot: better than nothing */
+    return exporters;
+}
+
+void exporters_free(Exporters *exporters)
+{
+    if (exporters == NULL)
+        return;
+    GHashTableIter iter;
+    gpointer exporter;
+    g_hash_table_iter_init(&iter, exporters->exporters);
+    while (g_hash_table_iter_next(&iter, &exporter, NULL)) {
+        g_hash_table_iter_steal(&iter);
+        exporter_free(exporters, exporter);
+    }
+    g_hash_table_unref(exporters->domains);
+    g_hash_table_unref(exporters->exporters);
+    g_free(exporters);
+}
+
+static guint64 operator_rate(const Exporters *exporters, const PstAddr *addr)
+{
+    guint32 rate = 0;
+    if (exporters->options.rates != NULL)
+        (void)pst_prefix_map_find(exporters->options.rates, addr, &rate, NULL);
+    return rate;
+}
+
+static gboolean admitted(const Exporters *exporters, const PstAddr *addr)
+{
+    const PstPrefixMap *list = exporters->options.admitted;
+    return list == NULL || pst_prefix_map_find(list, addr, NULL, NULL);
+}
+
+void exporters_set_rules(Exporters *exporters, const PstPrefixMap *list, const PstPrefixMap *rates)
+{
+    exporters->options.admitted = list;
+    exporters->options.rates = rates;
+    GHashTableIter iter;
+    gpointer key;
+    g_hash_table_iter_init(&iter, exporters->exporters);
+    while (g_hash_table_iter_next(&iter, &key, NULL)) {
+        Exporter *exporter = key;
+        exporter->operator_rate = operator_rate(exporters, &exporter->addr);
+        if (admitted(exporters, &exporter->addr))
+            continue;
+        g_hash_table_iter_steal(&iter);
+        exporter_free(exporters, exporter);
+    }
+}
+
+static PstCell *shown_cell(const Exporters *exporters, PstStatKind kind, const char *name,
+                           const char *labels, const char *help)
+{
+    g_autofree char *full = g_strconcat("postern_collector_exporter_", name, NULL);
+    return pst_stats_cell(exporters->options.stats, kind, full, labels, help);
+}
+
+static struct ExporterCells *cells_new(Exporters *exporters, const PstAddr *addr)
+{
+    if (exporters->options.stats == NULL || exporters->n_shown >= EXPORTERS_SHOWN_MAX)
+        return NULL;
+    exporters->n_shown++;
+    char text[PST_ADDR_TEXT_MAX];
+    g_autofree char *label = g_strdup_printf("exporter=\"%s\"", pst_addr_format(addr, text));
+    struct ExporterCells *cells = g_new0(struct ExporterCells, 1);
+    cells->datagrams = shown_cell(exporters, PST_COUNTER, "datagrams_total", label,
+                                  "Datagrams decoded, by exporter.");
+    cells->records = shown_cell(exporters, PST_COUNTER, "records_total", label,
+                                "Data records received, by exporter.");
+    cells->reordered = shown_cell(exporters, PST_COUNTER, "reordered_total", label,
+                                  "Datagrams that others overtook on the way.");
+    cells->duplicates = shown_cell(exporters, PST_COUNTER, "duplicates_total", label,
+                                   "Datagrams whose sequence number was seen before.");
+    cells->restarts = shown_cell(exporters, PST_COUNTER, "restarts_total", label,
+                                 "Times that the sequence number started anew.");
+    cells->templates = shown_cell(exporters, PST_GAUGE, "templates", label, "Templates in force.");
+    cells->clock_offset_ms = shown_cell(exporters, PST_GAUGE, "clock_behind_ms", label,
+                                        "Our clock minus the exporter's, 0 if it is ahead.");
+    for (guint i = 0; i < PST_LOSS_COUNT; i++) {
+        g_autofree char *reason =
+            g_strdup_printf("%s,reason=\"%s\"", label, pst_loss_name((PstLoss)i));
+        cells->lost[i] = shown_cell(exporters, PST_COUNTER, "lost_records_total", reason,
+                                    "Records lost, by exporter and reason (the loss ledger).");
+    }
+    return cells;
+}
+
+static Exporter *exporter_ensure(Exporters *exporters, const PstAddr *addr, guint64 hash,
+                                 Drop *out_drop)
+{
+    Exporter key = {.hash = hash, .addr = *addr};
+    Exporter *exporter = g_hash_table_lookup(exporters->exporters, &key);
+    if (exporter != NULL)
+        return exporter;
+    if (!admitted(exporters, addr)) {
+        *out_drop = DROP_NOT_ADMITTED;
+        return NULL;
+    }
+    if (g_hash_table_size(exporters->exporters) >= exporters->options.exporters_max) {
+        *out_drop = DROP_EXPORTERS_BOUND;
+        return NULL;
+    }
+    exporter = g_new0(Exporter, 1);
+    exporter->hash = hash;
+    exporter->addr = *addr;
+    exporter->operator_rate = operator_rate(exporters, addr);
+    g_hash_table_add(exporters->exporters, exporter);
+    return exporter;
+}
+
+static Domain *domain_new(Exporters *exporters, Exporter *exporter, const Domain *key)
+{
+    Domain *domain = g_new0(Domain, 1);
+    domain->exporter = exporter;
+    domain->hash = key->hash;
+    domain->addr = key->addr;
+    domain->id = key->id;
+    domain->ledger = ledger_new();
+    templates_init(&domain->templates);
+    domain->next = exporter->domains;
+    exporter->domains = domain;
+    exporter->n_domains++;
+    g_hash_table_add(exporters->domains, domain);
+    return domain;
+}
+
+static Domain domain_key(const Exporters *exporters, const PstAddr *addr, guint32 id,
+                         guint64 *out_addr_hash)
+{
+    *out_addr_hash = pst_addr_hash_keyed(addr, exporters->key);
+    guint64 mixed = *out_addr_hash ^ id * G_GUINT64_CONSTANT(0x9e3779b97f4a7c15);
+    return (Domain){.hash = mixed ^ mixed >> 32, .addr = *addr, .id = id};
+}
+
+Domain *exporters_peek(Exporters *exporters, const PstAddr *addr, guint32 id)
+{
+    guint64 addr_hash;
+    Domain key = domain_key(exporters, addr, id, &addr_hash);
+    return g_hash_table_lookup(exporters->domains, &key);
+}
+
+Domain *exporters_domain(Exporters *exporters, const PstAddr *addr, guint32 id, gint64 now_ns,
+                         Drop *out_drop)
+{
+    guint64 addr_hash;
+    Domain key = domain_key(exporters, addr, id, &addr_hash);
+    Domain *domain = g_hash_table_lookup(exporters->domains, &key);
+    if (domain == NULL) {
+        Exporter *exporter = exporter_ensure(exporters, addr, addr_hash, out_drop);
+        if (exporter == NULL)
+            return NULL;
+        if (exporter->n_domains >= EXPORTER_DOMAINS_MAX) {
+            *out_drop = DROP_EXPORTERS_BOUND;
+            return NULL;
+        }
+        domain = domain_new(exporters, exporter, &key);
+    }
+    domain->seen_ns = now_ns;
+    domain->exporter->seen_ns = now_ns;
+    return domain;
+}
+
+HoldBudget *exporters_budget(Exporters *exporters)
+{
+    return &exporters->budget;
+}
+
+const Sampling *domain_elsewhere(const Domain *domain)
+{
+    const Sampling *found = NULL;
+    for (const Domain *other = domain->exporter->domains; other != NULL; other = other->next) {
+        if (other == domain || other->sampling.n == 0)
+            continue;
+        if (found != NULL)
+            return NULL;
+        found = &other->sampling;
+    }
+    return found;
+}
+
+void exporters_each(Exporters *exporters, DomainVisit visit, gpointer user)
+{
+    GHashTableIter iter;
+    gpointer domain;
+    g_hash_table_iter_init(&iter, exporters->domains);
+    while (g_hash_table_iter_next(&iter, &domain, NULL))
+        visit(user, domain);
+}
+
+guint exporters_expire(Exporters *exporters, gint64 now_ns)
+{
+    guint expired = 0;
+    GHashTableIter iter;
+    gpointer key;
+    g_hash_table_iter_init(&iter, exporters->exporters);
+    while (g_hash_table_iter_next(&iter, &key, NULL)) {
+        Exporter *exporter = key;
+        gint64 idle_s = exporter->proven ? EXPORTER_IDLE_S : EXPORTER_PROBATION_S;
+        if (now_ns - exporter->seen_ns < idle_s * NS_PER_S)
+            continue;
+        g_hash_table_iter_steal(&iter);
+        exporter_free(exporters, exporter);
+        expired++;
+    }
+    return expired;
+}
+
+guint exporters_count(const Exporters *exporters)
+{
+    return g_hash_table_size(exporters->exporters);
+}
+
+void exporter_show(Exporters *exporters, Exporter *exporter)
+{
+    if (exporter->cells == NULL && exporter->proven)
+        exporter->cells = cells_new(exporters, &exporter->addr);
+    struct ExporterCells *cells = exporter->cells;
+    if (cells == NULL)
+        return;
+    Ledger sum = {0};
+    guint templates = 0;
+    for (const Domain *domain = exporter->domains; domain != NULL; domain = domain->next) {
+        sum.datagrams += domain->ledger->datagrams;
+        sum.received += domain->ledger->received;
+        sum.reordered += domain->ledger->reordered;
+        sum.duplicates += domain->ledger->duplicates;
+        sum.restarts += domain->ledger->restarts;
+        for (guint i = 0; i < PST_LOSS_COUNT; i++)
+            sum.lost[i] += domain->ledger->lost[i];
+        templates += templates_count(&domain->templates);
+    }
+    pst_cell_set(cells->datagrams, sum.datagrams);
+    pst_cell_set(cells->records, sum.received);
+    pst_cell_set(cells->reordered, sum.reordered);
+    pst_cell_set(cells->duplicates, sum.duplicates);
+    pst_cell_set(cells->restarts, sum.restarts);
+    pst_cell_set(cells->templates, templates);
+    pst_cell_set(cells->clock_offset_ms, (guint64)MAX(-exporter->clock_offset_ns / 1000000, 0));
+    for (guint i = 0; i < PST_LOSS_COUNT; i++)
+        pst_cell_set(cells->lost[i], sum.lost[i]);
+}

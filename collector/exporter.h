@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* Exporters (a sender's address) and their observation domains: all that is remembered of a peer,
+ * and its bounds.
+ *
+ *   Exporter 192.0.2.1 ─┬─ Domain 0    templates, sampling, held data, ledger
+ *                       └─ Domain 512  …
+ *
+ * Admission: with a list, only exporters on it; without, everyone, up to the bounds. What never
+ * sent a record is forgotten after a minute, what was silent for EXPORTER_IDLE_S after that: a
+ * flood of forged senders cannot keep the table full.
+ * Thread: the worker's.
+ */
+#include "hold.h"
+#include "ledger.h"
+#include "prefix_map.h"
+#include "sampling.h"
+#include "stats.h"
+#include "template.h"
+
+enum {
+    EXPORTERS_MAX_DEFAULT = 16384,
+    EXPORTER_DOMAINS_MAX = 128,
+    EXPORTER_IDLE_S = 3600,
+    EXPORTER_PROBATION_S = 60
+};
+
+typedef struct Exporter Exporter;
+typedef struct Domain Domain;
+
+struct Domain {
+    Exporter *exporter; /* borrowed: outlives its domains */
+    Domain *next;       /* of the same exporter */
+    guint64 hash;       /* key, with exporter's address and id */
+    PstAddr addr;
+    guint32 id;
+    Templates templates;
+    Sampling sampling;
+    Hold hold;
+    Ledger *ledger; /* one reference */
+    guint64 init_ms;
+    gint64 seen_ns;
+    gint64 probed_ns;       /* when a record was last decoded for its event time alone */
+    gint64 newest_event_ns; /* over all its flows */
+    gint64 beat_event_ns;   /* as of the last heartbeat */
+    gint64 beat_at_ns;      /* UTC ns */
+    gboolean beat_due;      /* something came since */
+};
+
+struct Exporter {
+    guint64 hash;
+    PstAddr addr;
+    guint n_domains;
+    Domain *domains;
+    guint64 operator_rate;  /* 0: none */
+    gint64 clock_offset_ns; /* its export time − our receive time, smoothed */
+    gint64 seen_ns;
+    gboolean proven;             /* sent at least one record */
+    struct ExporterCells *cells; /* metrics; NULL beyond their bound */
+};
+
+typedef struct {
+    const PstPrefixMap *admitted; /* NULL: everyone; borrowed until exporters_set_admitted */
+    const PstPrefixMap *rates;    /* operator's overrides, value N; or NULL; borrowed */
+    guint exporters_max;
+    gsize hold_bytes_max;    /* of all domains */
+    gsize hold_domain_bytes; /* of one */
+    PstStats *stats;         /* borrowed */
+} ExportersOptions;
+
+typedef struct Exporters Exporters;
+
+Exporters *exporters_new(const ExportersOptions *options);
+void exporters_free(Exporters *exporters);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Exporters, exporters_free)
+
+/* Reload: the same exporters go on under new rules; who is not admitted any more is forgotten. */
+void exporters_set_rules(Exporters *exporters, const PstPrefixMap *admitted,
+                         const PstPrefixMap *rates);
+
+/* The domain of (@addr, @id), made if it is new. NULL: not admitted; @out_drop says why.
+ * Borrowed until exporters_expire or exporters_set_rules. */
+Domain *exporters_domain(Exporters *exporters, const PstAddr *addr, guint32 id, gint64 now_ns,
+                         Drop *out_drop);
+/* The same, but never makes one: for datagrams that are malformed. May be NULL. */
+Domain *exporters_peek(Exporters *exporters, const PstAddr *addr, guint32 id);
+HoldBudget *exporters_budget(Exporters *exporters);
+
+/* Sampling of another domain of the same exporter, if it alone has any; else NULL. */
+const Sampling *domain_elsewhere(const Domain *domain);
+
+typedef void (*DomainVisit)(gpointer user, Domain *domain);
+void exporters_each(Exporters *exporters, DomainVisit visit, gpointer user);
+
+/* Forgets the silent. Returns how many exporters. */
+guint exporters_expire(Exporters *exporters, gint64 now_ns);
+guint exporters_count(const Exporters *exporters);
+
+/* Copies @domain's ledger into the metrics of its exporter. */
+void exporter_show(Exporters *exporters, Exporter *exporter);

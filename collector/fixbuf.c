@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fixbuf.h"
+
+/* public.h of libfixbuf 2.4 knows nothing of our warnings */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wstrict-prototypes"
+#include <fixbuf/public.h>
+#pragma GCC diagnostic pop
+
+#include "element.h"
+#include "plan.h"
+
+enum { MESSAGE_MAX = 65535, MESSAGE_HEADER = 16, TEMPLATE_ID = 256, INTERNAL_ID = 999 };
+enum { SET_TEMPLATE = 2, SET_OPTIONS = 3, ENTERPRISE_BIT = 0x8000, SLOT_MAX = 16 };
+
+struct Fixbuf {
+    fbInfoModel_t *model;
+    fBuf_t *buffer; /* owns its session */
+    guint16 *slots; /* offset of each element row in `values`; owned */
+    gsize values_len;
+    guint8 *values;  /* one decoded record; owned */
+    guint8 *message; /* MESSAGE_MAX; owned */
+};
+
+static guint16 slot_width(const Element *element)
+{
+    switch ((ElementKind)element->kind) {
+    case ELEMENT_ADDR4:
+        return 4;
+    case ELEMENT_ADDR6:
+        return 16;
+    case ELEMENT_MAC:
+        return 6;
+    case ELEMENT_NUMBER:
+    case ELEMENT_TIME:
+        break;
+    }
+    return 8;
+}
+
+/* Elements that are not in the model under their own number are ours to add. */
+static void add_missing(fbInfoModel_t *model, const Element *element)
+{
+    if (fbInfoModelGetElementByID(model, element->id, element->pen) != NULL)
+        return;
+    fbInfoElement_t own =
+        FB_IE_INIT_FULL(element->name, element->pen, element->id, slot_width(element),
+                        FB_IE_F_ENDIAN, 0, 0, FB_UINT_64, NULL);
+    fbInfoModelAddElement(model, &own);
+}
+
+/* The record as we want it: every element that we know, at its full width. */
+static fbTemplate_t *internal_template(Fixbuf *fixbuf)
+{
+    gsize n;
+    const Element *rows = element_rows(&n);
+    fixbuf->slots = g_new0(guint16, n);
+    fbTemplate_t *template = fbTemplateAlloc(fixbuf->model);
+    for (gsize i = 0; i < n; i++) {
+        add_missing(fixbuf->model, &rows[i]);
+        const fbInfoElement_t *known =
+            fbInfoModelGetElementByID(fixbuf->model, rows[i].id, rows[i].pen);
+        fbInfoElement_t element = *known;
+        element.len = slot_width(&rows[i]);
+        gboolean added = fbTemplateAppend(template, &element, NULL);
+        g_assert(added);
+        fixbuf->slots[i] = (guint16)fixbuf->values_len;
+        fixbuf->values_len += element.len;
+    }
+    return template;
+}
+
+Fixbuf *fixbuf_new(void)
+{
+    Fixbuf *fixbuf = g_new0(Fixbuf, 1);
+    fixbuf->model = fbInfoModelAlloc();
+    fbSession_t *session = fbSessionAlloc(fixbuf->model);
+    guint16 id = fbSessionAddTemplate(session, TRUE, INTERNAL_ID, internal_template(fixbuf), NULL);
+    g_assert(id == INTERNAL_ID);
+    fixbuf->buffer = fBufAllocForCollection(session, NULL);
+    gboolean set = fBufSetInternalTemplate(fixbuf->buffer, INTERNAL_ID, NULL);
+    g_assert(set);
+    fBufSetAutomaticMode(fixbuf->buffer, FALSE);
+    fixbuf->values = g_malloc0(fixbuf->values_len);
+    fixbuf->message = g_malloc(MESSAGE_MAX);
+    return fixbuf;
+}
+
+void fixbuf_free(Fixbuf *fixbuf)
+{
+    if (fixbuf == NULL)
+        return;
+    fBufFree(fixbuf->buffer);
+    fbInfoModelFree(fixbuf->model);
+    g_free(fixbuf->slots);
+    g_free(fixbuf->values);
+    g_free(fixbuf->message);
+    g_free(fixbuf);
+}
+
+static guint8 *put16(guint8 *at, guint16 value)
+{
+    value = GUINT16_TO_BE(value);
+    memcpy(at, &value, sizeof value);
+    return at + sizeof value;
+}
+
+static guint8 *put32(guint8 *at, guint32 value)
+{
+    value = GUINT32_TO_BE(value);
+    memcpy(at, &value, sizeof value);
+    return at + sizeof value;
+}
+
+/* What is padding to us is padding to libfixbuf: its model must not grow by strangers' elements. */
+static guint8 *put_field(guint8 *at, const Field *field)
+{
+    gboolean known = element_find(field->pen, field->id) != NULL;
+    guint16 id = known ? field->id : FIELD_OPAQUE;
+    gboolean enterprise = known && field->pen != 0;
+    at = put16(at, enterprise ? id | ENTERPRISE_BIT : id);
+    at = put16(at, field->len);
+    return enterprise ? put32(at, field->pen) : at;
+}
+
+static guint8 *put_template(guint8 *at, const Template *template)
+{
+    guint8 *set = at;
+    guint16 n = 0;
+    at = put16(at, template->options ? SET_OPTIONS : SET_TEMPLATE) + 2;
+    at = put16(at, TEMPLATE_ID);
+    guint8 *count = at;
+    at += 2;
+    if (template->options) /* the scope plays no part in the layout, but must not be empty */
+        at = put16(at, 1);
+    for (guint i = 0; i < template->n_fields; i++) {
+        if (template->fields[i].len == 0)
+            continue;
+        at = put_field(at, &template->fields[i]);
+        n++;
+    }
+    (void)put16(count, n);
+    (void)put16(set + 2, (guint16)(at - set));
+    return at;
+}
+
+/* Returns the message's length, or 0: too long. */
+static gsize put_message(Fixbuf *fixbuf, const Template *template, const guint8 *set, gsize len)
+{
+    gsize template_max = 12 + (gsize) template->n_fields * 8;
+    if (MESSAGE_HEADER + template_max + 4 + len > MESSAGE_MAX)
+        return 0;
+    guint8 *at = put_template(fixbuf->message + MESSAGE_HEADER, template);
+    at = put16(at, TEMPLATE_ID);
+    at = put16(at, (guint16)(len + 4));
+    memcpy(at, set, len);
+    gsize total = (gsize)(at - fixbuf->message) + len;
+    at = put16(fixbuf->message, 10);
+    at = put16(at, (guint16)total);
+    memset(at, 0, MESSAGE_HEADER - 4);
+    return total;
+}
+
+/* A record as libfixbuf left it in memory becomes a Record, by the plan's order of elements. */
+typedef struct {
+    const Fixbuf *fixbuf;
+    Record record;
+    guint32 seen;
+} Filling;
+
+static void fill(gpointer user, const Element *element, guint field, gboolean weak)
+{
+    Filling *filling = user;
+    gsize n;
+    const guint8 *at = filling->fixbuf->values + filling->fixbuf->slots[element - element_rows(&n)];
+    guint64 value = 0;
+    guint8 bytes[SLOT_MAX];
+    memcpy(bytes, at, slot_width(element));
+    if (element->kind == ELEMENT_NUMBER || element->kind == ELEMENT_TIME) {
+        memcpy(&value, at, sizeof value);
+    } else if (element->kind == ELEMENT_MAC) {
+        value = pst_load_be(at, 6);
+    } else if (element->kind == ELEMENT_ADDR4) { /* libfixbuf takes it for a number */
+        guint32 host;
+        memcpy(&host, at, sizeof host);
+        (void)put32(bytes, host);
+    }
+    filling->record.flow.has |= element->has;
+    filling->record.seen |= element->seen;
+    plan_store(element, value, bytes, weak, &filling->record);
+}
+
+static void fill_record(const Fixbuf *fixbuf, const Template *template, Record *out)
+{
+    Filling filling = {.fixbuf = fixbuf};
+    plan_visit(template->plan, fill, &filling);
+    guint8 proto = plan_proto(template->plan);
+    if (proto != 0) {
+        filling.record.flow.proto = proto;
+        filling.record.flow.has |= PST_HAS_PROTO;
+    }
+    *out = filling.record;
+}
+
+gboolean fixbuf_decode(Fixbuf *fixbuf, const Template *template, const guint8 *set, gsize len,
+                       FixbufRecord visit, gpointer user)
+{
+    gsize total = put_message(fixbuf, template, set, len);
+    if (total == 0)
+        return FALSE;
+    fbSessionResetExternal(fBufGetSession(fixbuf->buffer));
+    fBufSetBuffer(fixbuf->buffer, fixbuf->message, total);
+    for (;;) {
+        g_autoptr(GError) error = NULL;
+        gsize size = fixbuf->values_len;
+        if (!fBufNext(fixbuf->buffer, fixbuf->values, &size, &error))
+            return g_error_matches(error, FB_ERROR_DOMAIN, FB_ERROR_EOM) ||
+                   g_error_matches(error, FB_ERROR_DOMAIN, FB_ERROR_BUFSZ);
+        Record record;
+        fill_record(fixbuf, template, &record);
+        visit(user, &record);
+    }
+}
+
+typedef struct {
+    const Plan *plan;
+    PstCursor set;
+    guint32 *bases;
+    guint differences;
+} Comparison;
+
+static gboolean records_equal(const Record *a, const Record *b)
+{
+    if (memcmp(&a->flow, &b->flow, sizeof a->flow) != 0 || a->seen != b->seen || a->icmp != b->icmp)
+        return FALSE;
+    for (guint raw = 0; raw < RAW_COUNT; raw++) {
+        if (record_saw(a, (Raw)raw) && a->raw[raw] != b->raw[raw])
+            return FALSE;
+    }
+    return TRUE;
+}
+
+static void compare(gpointer user, const Record *theirs)
+{
+    Comparison *comparison = user;
+    const guint8 *bytes = plan_measure(comparison->plan, &comparison->set, comparison->bases);
+    if (bytes == NULL) {
+        comparison->differences++;
+        return;
+    }
+    Record ours = {0};
+    plan_run(comparison->plan, bytes, comparison->bases, &ours);
+    Record other = *theirs;
+    other.flow.type = ours.flow.type;
+    comparison->differences += !records_equal(&ours, &other);
+}
+
+guint fixbuf_differences(Fixbuf *fixbuf, const Template *template, const guint8 *set, gsize len)
+{
+    g_autofree guint32 *bases = g_new(guint32, PLAN_SEGMENTS_MAX);
+    Comparison comparison = {.plan = template->plan, .set = pst_cursor(set, len), .bases = bases};
+    (void)fixbuf_decode(fixbuf, template, set, len, compare, &comparison);
+    return comparison.differences;
+}

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "metrics.h"
+
+/* X(name without prefix, kind, labels, value of a MetricsSource s, sentence) */
+#define METRICS(X)                                                                                 \
+    X("datagrams_total", PST_COUNTER, NULL, s->datagrams, "Datagrams received.")                   \
+    X("bytes_total", PST_COUNTER, NULL, s->bytes, "Bytes of payload received.")                    \
+    X("kernel_dropped_datagrams_total", PST_COUNTER, NULL, s->kernel_dropped,                      \
+      "Datagrams that the socket's queue had no room for (SO_RXQ_OVFL).")                          \
+    X("messages_total", PST_COUNTER, NULL, s->decoder->messages, "Export messages decoded.")       \
+    X("records_total", PST_COUNTER, NULL, s->decoder->records, "Flow records received.")           \
+    X("flows_total", PST_COUNTER, NULL, s->decoder->flows, "Flow records decoded in full.")        \
+    X("options_records_total", PST_COUNTER, NULL, s->decoder->options, "Options data records.")    \
+    X("templates_total", PST_COUNTER, NULL, s->decoder->templates, "Templates new or changed.")    \
+    X("template_withdrawals_total", PST_COUNTER, NULL, s->decoder->withdrawals, "Withdrawals.")    \
+    X("held_sets_total", PST_COUNTER, NULL, s->decoder->held, "Sets held for their template.")     \
+    X("late_records_total", PST_COUNTER, NULL, s->decoder->late,                                   \
+      "Records decoded after their template came late.")                                           \
+    X("skipped_fields_total", PST_COUNTER, NULL, s->decoder->unknown_fields,                       \
+      "Fields of new templates that are skipped by their length.")                                 \
+    X("differing_records_total", PST_COUNTER, NULL, s->decoder->differences,                       \
+      "Records that libfixbuf reads differently (verify).")                                        \
+    X("nonsense_times_total", PST_COUNTER, NULL, s->decoder->nonsense.times_left_out,              \
+      "Times of flows that cannot be true and were left out.")                                     \
+    X("backward_times_total", PST_COUNTER, NULL, s->decoder->nonsense.times_backwards,             \
+      "Flows that ended before they started.")                                                     \
+    X("exporters", PST_GAUGE, NULL, s->exporters, "Exporters known now.")                          \
+    X("held_bytes", PST_GAUGE, NULL, s->budget->bytes, "Bytes held for late templates.")           \
+    X("published_flows_total", PST_COUNTER, "topic=\"smtp\"", s->publisher->flows[TOPIC_SMTP],     \
+      "Flows written.")                                                                            \
+    X("published_flows_total", PST_COUNTER, "topic=\"flows\"", s->publisher->flows[TOPIC_FLOWS],   \
+      "Flows written.")                                                                            \
+    X("heartbeats_total", PST_COUNTER, NULL, s->publisher->heartbeats, "Heartbeats written.")      \
+    X("batches_total", PST_COUNTER, NULL, s->publisher->batches, "Batches the bus took.")          \
+    X("batch_bytes_total", PST_COUNTER, NULL, s->publisher->bytes, "Bytes of these batches.")      \
+    X("batches_delivered_total", PST_COUNTER, NULL, s->publisher->delivered,                       \
+      "Batches that the bus confirmed.")                                                           \
+    X("batches_lost_total", PST_COUNTER, "by=\"bus\"", s->publisher->lost_batches,                 \
+      "Batches that were lost.")                                                                   \
+    X("batches_lost_total", PST_COUNTER, "by=\"queue\"", s->publisher->queue_dropped,              \
+      "Batches that were lost.")                                                                   \
+    X("queue_bytes", PST_GAUGE, NULL, s->publisher->queue_bytes, "Bytes waiting for the bus.")
+
+enum {
+#define METRIC_COUNT(...) +1
+    METRICS_N = 0 METRICS(METRIC_COUNT)
+#undef METRIC_COUNT
+};
+
+struct Metrics {
+    PstCell *cells[METRICS_N];
+    PstCell *drops[DROP_COUNT];
+};
+
+Metrics *metrics_new(PstStats *stats)
+{
+    Metrics *metrics = g_new0(Metrics, 1);
+    guint i = 0;
+#define METRIC_CELL(name, kind, labels, value, help)                                               \
+    metrics->cells[i++] = pst_stats_cell(stats, kind, "postern_collector_" name, labels, help);
+    METRICS(METRIC_CELL)
+#undef METRIC_CELL
+    for (guint drop = 1; drop < DROP_COUNT; drop++) {
+        g_autofree char *label = g_strdup_printf("reason=\"%s\"", drop_name((Drop)drop));
+        metrics->drops[drop] =
+            pst_stats_cell(stats, PST_COUNTER, "postern_collector_dropped_total", label,
+                           "Datagrams, sets, templates and records not used, by reason.");
+    }
+    return metrics;
+}
+
+void metrics_free(Metrics *metrics)
+{
+    g_free(metrics);
+}
+
+void metrics_show(Metrics *metrics, const MetricsSource *s)
+{
+    guint i = 0;
+#define METRIC_SHOW(name, kind, labels, value, help) pst_cell_set(metrics->cells[i++], value);
+    METRICS(METRIC_SHOW)
+#undef METRIC_SHOW
+    for (guint drop = 1; drop < DROP_COUNT; drop++)
+        pst_cell_set(metrics->drops[drop], s->decoder->drops[drop]);
+}

@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker.h"
+
+#include "log.h"
+#include "metrics.h"
+
+#define TICK_NS       (100 * PST_NS_PER_MS)
+#define EXPIRE_NS     (10 * PST_NS_PER_S)
+#define BEAT_NS       PST_NS_PER_S
+#define BEAT_EVENT_NS (10 * PST_NS_PER_S)
+#define SHOW_NS       PST_NS_PER_S
+
+enum { RECEIVE_ROUNDS = 16, CLOCK_OFFSET_SHARE = 16 };
+
+struct Worker {
+    WorkerOptions options;
+    Rules *rules; /* owned */
+    Exporters *exporters;
+    Decoder *decoder;
+    Publisher *publisher;
+    GPtrArray *listeners; /* owned */
+    Metrics *metrics;
+    gint64 clock_shift_ns; /* our clock − the machine's, for kernel receive times */
+    gint64 ticked_ns;
+    gint64 expired_ns;
+    gint64 shown_ns;
+    guint64 kernel_dropped;   /* in all */
+    guint64 kernel_uncharged; /* not yet found as a gap of somebody's sequence */
+    guint64 datagrams;
+    guint64 bytes;
+};
+
+void rules_free(Rules *rules)
+{
+    if (rules == NULL)
+        return;
+    pst_prefix_map_free(rules->networks);
+    pst_prefix_map_free(rules->admitted);
+    pst_prefix_map_free(rules->rates);
+    g_free(rules);
+}
+
+/* A finished flow: which side is ours, and is it wanted? */
+static void take_flow(gpointer user, PstFlow *flow, Domain *domain)
+{
+    Worker *worker = user;
+    const PortSet *ports = worker->options.ports;
+    gboolean ours;
+    const PstAddr *customer = normalize_direction(flow, worker->rules->networks, ports, &ours);
+    gboolean smtp = ours && flow_is_mail(flow, ports);
+    if (smtp || worker->options.publisher.all)
+        publisher_flow(worker->publisher, flow, customer, smtp, domain->ledger);
+}
+
+static void free_listener(gpointer listener)
+{
+    listener_close(listener);
+}
+
+Worker *worker_new(const WorkerOptions *options, Rules *rules_take, GError **error)
+{
+    g_autoptr(Worker) worker = g_new0(Worker, 1);
+    worker->options = *options;
+    worker->rules = rules_take;
+    worker->listeners = g_ptr_array_new_with_free_func(free_listener);
+    worker->publisher = publisher_open(&options->publisher, error);
+    if (worker->publisher == NULL)
+        return NULL;
+    worker->exporters = exporters_new(&(ExportersOptions){
+        .admitted = rules_take->admitted,
+        .rates = rules_take->rates,
+        .exporters_max = options->exporters_max,
+        .hold_bytes_max = options->hold_bytes_max,
+        .hold_domain_bytes = options->hold_domain_bytes,
+        .stats = options->stats,
+    });
+    worker->decoder = decoder_new(&(DecoderOptions){
+        .ports = options->ports,
+        .mail_only = !options->publisher.all,
+        .verify = options->verify,
+        .budget = exporters_budget(worker->exporters),
+        .flow = take_flow,
+        .user = worker,
+    });
+    worker->metrics = metrics_new(options->stats);
+    return g_steal_pointer(&worker);
+}
+
+void worker_free(Worker *worker)
+{
+    if (worker == NULL)
+        return;
+    publisher_close(worker->publisher); /* charges ledgers, so it goes first */
+    decoder_free(worker->decoder);
+    exporters_free(worker->exporters);
+    metrics_free(worker->metrics);
+    g_ptr_array_unref(worker->listeners);
+    rules_free(worker->rules);
+    g_free(worker);
+}
+
+void worker_listen_take(Worker *worker, Listener *listener)
+{
+    g_ptr_array_add(worker->listeners, listener);
+}
+
+guint worker_listeners(const Worker *worker)
+{
+    return worker->listeners->len;
+}
+
+int worker_listener_fd(const Worker *worker, guint i)
+{
+    return listener_fd(g_ptr_array_index(worker->listeners, i));
+}
+
+void worker_dropped(Worker *worker, Drop drop)
+{
+    decoder_counts(worker->decoder)->drops[drop]++;
+}
+
+static void note_clock(Exporter *exporter, const Message *message, gint64 received_ns)
+{
+    gint64 offset_ns = message->export_ns - received_ns;
+    if (exporter->clock_offset_ns == 0)
+        exporter->clock_offset_ns = offset_ns;
+    else
+        exporter->clock_offset_ns += (offset_ns - exporter->clock_offset_ns) / CLOCK_OFFSET_SHARE;
+}
+
+static void take_message(Worker *worker, const Datagram *datagram, Message *message,
+                         gint64 received_ns)
+{
+    Drop drop = DROP_NONE;
+    Domain *domain =
+        exporters_domain(worker->exporters, &datagram->sender, message->domain, received_ns, &drop);
+    if (domain == NULL) {
+        worker_dropped(worker, drop);
+        return;
+    }
+    note_clock(domain->exporter, message, received_ns);
+    domain->beat_due = TRUE;
+    decoder_message(worker->decoder, domain, message, datagram->port, received_ns);
+}
+
+static void take_malformed(Worker *worker, const Datagram *datagram, const Message *message,
+                           Drop drop)
+{
+    worker_dropped(worker, drop);
+    Domain *domain = exporters_peek(worker->exporters, &datagram->sender, message->domain);
+    if (domain != NULL && message->version != 0)
+        ledger_malformed(domain->ledger);
+}
+
+void worker_datagram(Worker *worker, const Datagram *datagram, gint64 received_ns)
+{
+    worker->datagrams++;
+    worker->bytes += datagram->len;
+    if (datagram->truncated) {
+        worker_dropped(worker, DROP_TRUNCATED);
+        return;
+    }
+    PstCursor payload = pst_cursor(datagram->payload, datagram->len);
+    do {
+        Message message;
+        Drop drop = datagram_next(&payload, &message);
+        if (drop != DROP_NONE) {
+            take_malformed(worker, datagram, &message, drop);
+            return;
+        }
+        if (message.version == 0)
+            return; /* nothing but padding */
+        take_message(worker, datagram, &message, received_ns);
+    } while (pst_cursor_left(&payload) > 0);
+}
+
+static void take_received(gpointer user, const Datagram *datagram)
+{
+    Worker *worker = user;
+    gint64 kernel_ns = datagram->kernel_ns != 0 ? datagram->kernel_ns : g_get_real_time() * 1000;
+    worker_datagram(worker, datagram, kernel_ns + worker->clock_shift_ns);
+}
+
+gboolean worker_receive(Worker *worker, guint i)
+{
+    Listener *listener = g_ptr_array_index(worker->listeners, i);
+    for (guint round = 0; round < RECEIVE_ROUNDS; round++) {
+        guint64 dropped = 0;
+        guint n = listener_receive(listener, take_received, worker, &dropped);
+        worker->kernel_dropped += dropped;
+        worker->kernel_uncharged += dropped;
+        if (n < LISTENER_BATCH)
+            return FALSE;
+    }
+    return TRUE;
+}
+
+typedef struct {
+    Worker *worker;
+    gint64 now_ns;
+    gboolean last; /* of the program: whatever is due is said now */
+} Beat;
+
+static gboolean beat_is_due(const Domain *domain, const Beat *beat)
+{
+    if (!domain->beat_due)
+        return FALSE;
+    return beat->last || beat->now_ns - domain->beat_at_ns >= BEAT_NS ||
+           domain->newest_event_ns - domain->beat_event_ns >= BEAT_EVENT_NS;
+}
+
+/* After the flows that it covers: they stand in the batches already. */
+static void beat_domain(gpointer user, Domain *domain)
+{
+    const Beat *beat = user;
+    Worker *worker = beat->worker;
+    if (!beat_is_due(domain, beat))
+        return;
+    ledger_settle(domain->ledger, beat->last ? G_MAXINT64 : beat->now_ns,
+                  &worker->kernel_uncharged);
+    PstHeartbeat heartbeat = {.sampler = domain->addr,
+                              .domain = domain->id,
+                              .newest_event_ns = domain->newest_event_ns,
+                              .received_ns = beat->now_ns};
+    ledger_beat(domain->ledger, &heartbeat);
+    publisher_heartbeat(worker->publisher, &heartbeat);
+    domain->beat_at_ns = beat->now_ns;
+    domain->beat_event_ns = domain->newest_event_ns;
+    domain->beat_due = ledger_waits(domain->ledger);
+}
+
+static void expire_domain(gpointer user, Domain *domain)
+{
+    const Beat *beat = user;
+    const WorkerOptions *options = &beat->worker->options;
+    guint64 lost = domain->ledger->lost[PST_LOSS_NO_TEMPLATE];
+    decoder_expire(beat->worker->decoder, domain,
+                   beat->last ? G_MAXINT64 : beat->now_ns - options->hold_s * PST_NS_PER_S);
+    domain->beat_due |= domain->ledger->lost[PST_LOSS_NO_TEMPLATE] != lost;
+    (void)templates_expire(&domain->templates,
+                           beat->now_ns - options->template_lifetime_s * PST_NS_PER_S);
+}
+
+static void show_domain(gpointer user, Domain *domain)
+{
+    if (domain == domain->exporter->domains) /* once an exporter */
+        exporter_show(user, domain->exporter);
+}
+
+static void show(Worker *worker)
+{
+    exporters_each(worker->exporters, show_domain, worker->exporters);
+    metrics_show(worker->metrics, &(MetricsSource){
+                                      .decoder = decoder_counts(worker->decoder),
+                                      .publisher = publisher_counts(worker->publisher),
+                                      .budget = exporters_budget(worker->exporters),
+                                      .exporters = exporters_count(worker->exporters),
+                                      .datagrams = worker->datagrams,
+                                      .bytes = worker->bytes,
+                                      .kernel_dropped = worker->kernel_dropped,
+                                  });
+}
+
+gboolean worker_tick_at(Worker *worker, gint64 now_ns, GError **error)
+{
+    /* a moved clock may step back: then every period starts anew */
+    if (now_ns - worker->ticked_ns < TICK_NS && now_ns >= worker->ticked_ns)
+        return TRUE;
+    worker->ticked_ns = now_ns;
+    Beat beat = {.worker = worker, .now_ns = now_ns};
+    exporters_each(worker->exporters, beat_domain, &beat);
+    if (ABS(now_ns - worker->expired_ns) >= EXPIRE_NS) {
+        worker->expired_ns = now_ns;
+        worker->kernel_uncharged = 0; /* nobody's gap: exporters that were silent since */
+        exporters_each(worker->exporters, expire_domain, &beat);
+        (void)exporters_expire(worker->exporters, now_ns);
+    }
+    if (ABS(now_ns - worker->shown_ns) >= SHOW_NS) {
+        worker->shown_ns = now_ns;
+        show(worker);
+    }
+    return publisher_tick(worker->publisher, pst_mono_now(), error);
+}
+
+gboolean worker_tick(Worker *worker, GError **error)
+{
+    gint64 now_ns = pst_clock_now(worker->options.clock).ns;
+    worker->clock_shift_ns = now_ns - g_get_real_time() * 1000;
+    return worker_tick_at(worker, now_ns, error);
+}
+
+void worker_reload_take(Worker *worker, Rules *rules)
+{
+    exporters_set_rules(worker->exporters, rules->admitted, rules->rates);
+    rules_free(worker->rules);
+    worker->rules = rules;
+}
+
+gboolean worker_finish(Worker *worker, int timeout_ms, GError **error)
+{
+    Beat beat = {.worker = worker, .now_ns = MAX(worker->ticked_ns, 0), .last = TRUE};
+    exporters_each(worker->exporters, expire_domain, &beat);
+    exporters_each(worker->exporters, beat_domain, &beat);
+    gboolean done = publisher_flush(worker->publisher, timeout_ms, error);
+    show(worker);
+    return done;
+}
+
+gboolean worker_ready(const Worker *worker, GString *out_reasons)
+{
+    return publisher_ready(worker->publisher, out_reasons);
+}

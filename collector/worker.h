@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* One worker: sockets, exporters, decoder and publisher of one thread; nothing is shared with
+ * another worker but the read-only rules. A datagram goes its whole way here, whether a socket or a
+ * capture file brought it.
+ * Thread: its own; worker_ready from any. */
+#include "decoder.h"
+#include "listener.h"
+#include "publish.h"
+
+/* What a reload swaps. Read-only; shared by reference. */
+typedef struct {
+    PstPrefixMap *networks; /* NULL: unknown */
+    PstPrefixMap *admitted; /* NULL: everyone */
+    PstPrefixMap *rates;    /* NULL: none */
+} Rules;
+
+typedef struct {
+    PublisherOptions publisher;
+    const PortSet *ports; /* borrowed */
+    guint exporters_max;
+    gsize hold_bytes_max;
+    gsize hold_domain_bytes;
+    gint64 hold_s;
+    gint64 template_lifetime_s;
+    gboolean verify; /* ask libfixbuf for a second opinion on every data set */
+    PstClock *clock; /* borrowed */
+    PstStats *stats; /* borrowed */
+} WorkerOptions;
+
+typedef struct Worker Worker;
+
+/* @rules is taken. @error as publisher_open. Given. */
+Worker *worker_new(const WorkerOptions *options, Rules *rules_take, GError **error)
+    G_GNUC_WARN_UNUSED_RESULT;
+/* Accepts NULL. */
+void worker_free(Worker *worker);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Worker, worker_free)
+
+/* @listener is taken. */
+void worker_listen_take(Worker *worker, Listener *listener);
+/* File descriptors to poll. Borrowed until the next listen. */
+guint worker_listeners(const Worker *worker);
+int worker_listener_fd(const Worker *worker, guint i);
+
+/* Takes waiting datagrams off listener @i, a bounded number. TRUE: there may be more. */
+gboolean worker_receive(Worker *worker, guint i);
+
+/* Takes a datagram from elsewhere (a capture). @received_ns UTC ns. */
+void worker_datagram(Worker *worker, const Datagram *datagram, gint64 received_ns);
+/* Counts a packet of a capture that was not used. */
+void worker_dropped(Worker *worker, Drop drop);
+
+/* Heartbeats, batches, expiry, metrics; at least every 200 ms. @error as publisher_tick. */
+gboolean worker_tick(Worker *worker, GError **error);
+/* The same for captures, whose time runs as fast as they are read. */
+gboolean worker_tick_at(Worker *worker, gint64 now_ns, GError **error);
+
+/* New rules from the next datagram on. @rules is taken. */
+void worker_reload_take(Worker *worker, Rules *rules);
+
+/* The end: last heartbeats, everything delivered within @timeout_ms. */
+gboolean worker_finish(Worker *worker, int timeout_ms, GError **error);
+
+gboolean worker_ready(const Worker *worker, GString *out_reasons);
+
+void rules_free(Rules *rules);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Rules, rules_free)
