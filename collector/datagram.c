@@ -97,15 +97,18 @@ gboolean message_next_set(Message *message, Set *out, Drop *out_drop)
     if (message->version == VERSION_V5)
         return v5_set(message, out);
     if (pst_cursor_left(body) == 0)
-        return FALSE;
+        return end_of_sets(body, message->overrun ? DROP_SET_LENGTH : DROP_NONE, out_drop);
     /* Some exporters fill their packets up with zeros (Palo Alto). */
     if (pst_cursor_left(body) < SET_HEADER || pst_load_be32(body->at) == 0)
         return end_of_sets(body, is_zero(body) ? DROP_NONE : DROP_SET_LENGTH, out_drop);
     out->id = pst_cursor_u16(body);
-    guint16 length = pst_cursor_u16(body);
-    if (length < SET_HEADER || (gsize)(length - SET_HEADER) > pst_cursor_left(body))
+    gsize length = pst_cursor_u16(body);
+    if (length < SET_HEADER)
         return end_of_sets(body, DROP_SET_LENGTH, out_drop);
+    gsize left = pst_cursor_left(body);
+    if (length - SET_HEADER > left)
+        message->overrun = TRUE;
     out->kind = set_kind(message->version, out->id);
-    out->body = pst_cursor_sub(body, length - SET_HEADER);
+    out->body = pst_cursor_sub(body, MIN(length - SET_HEADER, left));
     return TRUE;
 }

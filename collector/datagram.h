@@ -31,6 +31,7 @@ typedef struct {
     guint32 domain;
     guint16 records;     /* v5: number of records; else 0: not known before decoding */
     guint32 header_rate; /* v5: sampling interval of the header; 0: none */
+    gboolean overrun;    /* a set reached beyond the message */
     PstCursor body;      /* what is left of it */
 } Message;
 
@@ -51,5 +52,7 @@ typedef struct {
 Drop datagram_next(PstCursor *payload, Message *out);
 
 /* The next set of @message; FALSE at its end. Then @out_drop is NONE, or says why the rest of the
- * message could not be used. A set with a reserved id is RESERVED: the sets behind it are good. */
+ * message could not be used. A set that claims more than the message holds is given as far as it
+ * goes (whole records in it are good), and the end then says SET_LENGTH. A set with a reserved id
+ * is RESERVED: the sets behind it are good. */
 gboolean message_next_set(Message *message, Set *out, Drop *out_drop);

@@ -11,61 +11,58 @@
 #include "plan.h"
 
 enum { MESSAGE_MAX = 65535, MESSAGE_HEADER = 16, TEMPLATE_ID = 256, INTERNAL_ID = 999 };
-enum { SET_TEMPLATE = 2, SET_OPTIONS = 3, ENTERPRISE_BIT = 0x8000, SLOT_MAX = 16 };
+enum {
+    SET_TEMPLATE = 2,
+    SET_OPTIONS = 3,
+    ENTERPRISE_BIT = 0x8000,
+    SLOT_MAX = 16,
+    ELEMENT_NAME_MAX = 128
+};
+
+/* Where libfixbuf puts an element, at the width that is native to it. */
+typedef struct {
+    guint16 offset;
+    guint16 width;
+} Slot;
 
 struct Fixbuf {
     fbInfoModel_t *model;
     fBuf_t *buffer; /* owns its session */
-    guint16 *slots; /* offset of each element row in `values`; owned */
+    Slot *slots;    /* of each element row; owned */
     gsize values_len;
     guint8 *values;  /* one decoded record; owned */
     guint8 *message; /* MESSAGE_MAX; owned */
 };
-
-static guint16 slot_width(const Element *element)
-{
-    switch ((ElementKind)element->kind) {
-    case ELEMENT_ADDR4:
-        return 4;
-    case ELEMENT_ADDR6:
-        return 16;
-    case ELEMENT_MAC:
-        return 6;
-    case ELEMENT_NUMBER:
-    case ELEMENT_TIME:
-        break;
-    }
-    return 8;
-}
 
 /* Elements that are not in the model under their own number are ours to add. */
 static void add_missing(fbInfoModel_t *model, const Element *element)
 {
     if (fbInfoModelGetElementByID(model, element->id, element->pen) != NULL)
         return;
-    fbInfoElement_t own =
-        FB_IE_INIT_FULL(element->name, element->pen, element->id, slot_width(element),
-                        FB_IE_F_ENDIAN, 0, 0, FB_UINT_64, NULL);
+    fbInfoElement_t own = FB_IE_INIT_FULL(element->name, element->pen, element->id, element->size,
+                                          FB_IE_F_ENDIAN, 0, 0, FB_UINT_8, NULL);
     fbInfoModelAddElement(model, &own);
 }
 
-/* The record as we want it: every element that we know, at its full width. */
+/* The record as we want it: every element that we know, at its native width. */
 static fbTemplate_t *internal_template(Fixbuf *fixbuf)
 {
     gsize n;
     const Element *rows = element_rows(&n);
-    fixbuf->slots = g_new0(guint16, n);
+    fixbuf->slots = g_new0(Slot, n);
     fbTemplate_t *template = fbTemplateAlloc(fixbuf->model);
     for (gsize i = 0; i < n; i++) {
         add_missing(fixbuf->model, &rows[i]);
         const fbInfoElement_t *known =
             fbInfoModelGetElementByID(fixbuf->model, rows[i].id, rows[i].pen);
-        fbInfoElement_t element = *known;
-        element.len = slot_width(&rows[i]);
-        gboolean added = fbTemplateAppend(template, &element, NULL);
-        g_assert(added);
-        fixbuf->slots[i] = (guint16)fixbuf->values_len;
-        fixbuf->values_len += element.len;
+        char name[ELEMENT_NAME_MAX]; /* the specification wants it writable */
+        g_strlcpy(name, known->ref.name, sizeof name);
+        fbInfoElementSpec_t spec = {.name = name, .len_override = known->len};
+        g_autoptr(GError) error = NULL;
+        gboolean added = fbTemplateAppendSpec(template, &spec, 0, &error);
+        g_assert(added && known->len <= SLOT_MAX);
+        fixbuf->slots[i] = (Slot){.offset = (guint16)fixbuf->values_len, .width = known->len};
+        fixbuf->values_len += known->len;
     }
     return template;
 }
@@ -75,10 +72,12 @@ Fixbuf *fixbuf_new(void)
     Fixbuf *fixbuf = g_new0(Fixbuf, 1);
     fixbuf->model = fbInfoModelAlloc();
     fbSession_t *session = fbSessionAlloc(fixbuf->model);
-    guint16 id = fbSessionAddTemplate(session, TRUE, INTERNAL_ID, internal_template(fixbuf), NULL);
+    g_autoptr(GError) error = NULL; /* libfixbuf asks for one even where it says that it need not */
+    guint16 id =
+        fbSessionAddTemplate(session, TRUE, INTERNAL_ID, internal_template(fixbuf), &error);
     g_assert(id == INTERNAL_ID);
     fixbuf->buffer = fBufAllocForCollection(session, NULL);
-    gboolean set = fBufSetInternalTemplate(fixbuf->buffer, INTERNAL_ID, NULL);
+    gboolean set = fBufSetInternalTemplate(fixbuf->buffer, INTERNAL_ID, &error);
     g_assert(set);
     fBufSetAutomaticMode(fixbuf->buffer, FALSE);
     fixbuf->values = g_malloc0(fixbuf->values_len);
@@ -168,22 +167,42 @@ typedef struct {
     guint32 seen;
 } Filling;
 
+static const Slot *slot_of(const Fixbuf *fixbuf, const Element *element)
+{
+    gsize n;
+    return &fixbuf->slots[element - element_rows(&n)];
+}
+
+/* Numbers, and IPv4 addresses too, stand in the byte order of the machine. */
+static guint64 host_number(const guint8 *at, guint16 width)
+{
+    guint8 be[8] = {0};
+    for (guint i = 0; i < width; i++)
+        be[i] = G_BYTE_ORDER == G_LITTLE_ENDIAN ? at[width - 1 - i] : at[i];
+    return pst_load_be(be, width);
+}
+
 static void fill(gpointer user, const Element *element, guint field, gboolean weak)
 {
     Filling *filling = user;
-    gsize n;
-    const guint8 *at = filling->fixbuf->values + filling->fixbuf->slots[element - element_rows(&n)];
+    const Slot *slot = slot_of(filling->fixbuf, element);
+    const guint8 *at = filling->fixbuf->values + slot->offset;
     guint64 value = 0;
     guint8 bytes[SLOT_MAX];
-    memcpy(bytes, at, slot_width(element));
-    if (element->kind == ELEMENT_NUMBER || element->kind == ELEMENT_TIME) {
-        memcpy(&value, at, sizeof value);
-    } else if (element->kind == ELEMENT_MAC) {
-        value = pst_load_be(at, 6);
-    } else if (element->kind == ELEMENT_ADDR4) { /* libfixbuf takes it for a number */
-        guint32 host;
-        memcpy(&host, at, sizeof host);
-        (void)put32(bytes, host);
+    memcpy(bytes, at, slot->width);
+    switch ((ElementKind)element->kind) {
+    case ELEMENT_NUMBER:
+    case ELEMENT_TIME:
+        value = host_number(at, slot->width);
+        break;
+    case ELEMENT_MAC:
+        value = pst_load_be(at, slot->width);
+        break;
+    case ELEMENT_ADDR4:
+        (void)put32(bytes, (guint32)host_number(at, slot->width));
+        break;
+    case ELEMENT_ADDR6:
+        break;
     }
     filling->record.flow.has |= element->has;
     filling->record.seen |= element->seen;
@@ -202,11 +221,23 @@ static void fill_record(const Fixbuf *fixbuf, const Template *template, Record *
     *out = filling.record;
 }
 
+/* libfixbuf holds an element to its native width; exporters do not always. */
+static gboolean is_readable(const Fixbuf *fixbuf, const Template *template)
+{
+    for (guint i = 0; i < template->n_fields; i++) {
+        const Field *field = &template->fields[i];
+        const Element *element = element_find(field->pen, field->id);
+        if (element != NULL && field->len > slot_of(fixbuf, element)->width)
+            return FALSE;
+    }
+    return TRUE;
+}
+
 gboolean fixbuf_decode(Fixbuf *fixbuf, const Template *template, const guint8 *set, gsize len,
                        FixbufRecord visit, gpointer user)
 {
     gsize total = put_message(fixbuf, template, set, len);
-    if (total == 0)
+    if (total == 0 || !is_readable(fixbuf, template))
         return FALSE;
     fbSessionResetExternal(fBufGetSession(fixbuf->buffer));
     fBufSetBuffer(fixbuf->buffer, fixbuf->message, total);
