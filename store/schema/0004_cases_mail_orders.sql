@@ -95,33 +95,6 @@ COMMENT ON FUNCTION postern.add_complaint_evidence(bigint, bigint) IS 'Adds a co
 
 -- ------------------------------------------------------------------------------------------ mails
 
-CREATE TABLE postern.mail_step (
-    kind text NOT NULL,
-    place int NOT NULL,
-    code text NOT NULL,
-    text text NOT NULL,
-    PRIMARY KEY (kind, place)
-);
-COMMENT ON TABLE postern.mail_step IS 'What a mail asks its reader to do next, in order; templates of other languages go by the code';
-INSERT INTO postern.mail_step VALUES
- ('warning', 1, 'stop', 'Stop the program that sends: the mail server, the script, or the account that was taken over.'),
- ('warning', 2, 'queue', 'Look at the mail queue and delete what you did not send.'),
- ('warning', 3, 'search', 'Search your logs for the times, destinations and Message-IDs below to find where the mail comes from.'),
- ('warning', 4, 'secure', 'Close the way in: change passwords, remove unknown files and accounts, install updates.'),
- ('warning', 5, 'answer', 'Tell us on the page below when it is fixed, or if we are wrong.'),
- ('reminder', 1, 'stop', 'Stop the program that sends: the mail server, the script, or the account that was taken over.'),
- ('reminder', 2, 'search', 'Search your logs for the times, destinations and Message-IDs below to find where the mail comes from.'),
- ('reminder', 3, 'answer', 'Tell us on the page below when it is fixed, or if we are wrong.'),
- ('blocked', 1, 'stop', 'Stop the program that sends: the mail server, the script, or the account that was taken over.'),
- ('blocked', 2, 'queue', 'Look at the mail queue and delete what you did not send.'),
- ('blocked', 3, 'search', 'Search your logs for the times, destinations and Message-IDs below to find where the mail comes from.'),
- ('blocked', 4, 'secure', 'Close the way in: change passwords, remove unknown files and accounts, install updates.'),
- ('blocked', 5, 'unblock', 'When it is fixed and the hold is over, unblock the address yourself on the page below.'),
- ('resolved', 1, 'keep', 'Nothing more to do. For the next 30 days new spam closes the mail ports without another warning.'),
- ('released', 1, 'keep', 'Nothing more to do. For the next 30 days new spam closes the mail ports without a warning, and for longer.'),
- ('freeze-notice', 1, 'delist', 'Have the address delisted before the time below: the list''s page says how.'),
- ('frozen', 1, 'rebind', 'Bind another address to your service: this one will not be opened again.');
-
 CREATE FUNCTION postern.contact_for(p_customer text, p_unit postern.unit, p_not_to text[],
         OUT email text, OUT locale text, OUT tz text)
     LANGUAGE sql STABLE
@@ -196,7 +169,7 @@ CREATE FUNCTION postern.mail_vars(p_kind text, p_case_id bigint, p_warning_id bi
     LANGUAGE sql STABLE
     SET search_path = pg_catalog, postern, pg_temp
 AS $$
-    SELECT jsonb_build_object(
+    SELECT jsonb_strip_nulls(jsonb_build_object(
                'kind', p_kind, 'case', c.public_id, 'unit', postern.unit_text(c.unit),
                'customer', c.customer, 'customer_name', u.name,
                'service_name', a.service_name, 'service_type', a.type,
@@ -204,13 +177,9 @@ AS $$
                'reasons', to_jsonb(string_to_array(p_reason, E'\n')),
                'evidence', postern.mail_evidence(c.id, p_tz),
                'evidence_total', (SELECT count(*) FROM postern.evidence e WHERE e.case_id = c.id),
-               'next_steps', (SELECT coalesce(jsonb_agg(s.text ORDER BY s.place), '[]')
-                                FROM postern.mail_step s WHERE s.kind = p_kind),
-               'next_step_codes', (SELECT coalesce(jsonb_agg(s.code ORDER BY s.place), '[]')
-                                     FROM postern.mail_step s WHERE s.kind = p_kind),
                'page_url', nullif(rtrim(postern.setting('page.url'), '/'), '') || '/ip/'
                            || replace(postern.unit_text(c.unit), '/', '%2F'),
-               'tz', p_tz, 'automated', true)
+               'tz', p_tz, 'automated', true))
            || coalesce(postern.warning_vars(p_warning_id, p_tz), '{}')
            || coalesce(postern.block_vars(p_block_id, p_tz), '{}')
       FROM postern.spam_case c JOIN postern.customer u ON u.id = c.customer,

@@ -53,8 +53,9 @@ SELECT is(t.hit('203.0.113.1', 'block'), 'not-ours', 'an address outside our net
 SELECT postern.network_add('203.0.113.0/24', '', 'tester');
 SELECT is(t.hit('203.0.113.1', 'block'), 'unassigned', 'an unassigned address: stored only');
 SELECT is((SELECT count(*) FROM postern.ip_state WHERE unit <<= '203.0.113.0/24'), 0::bigint, 'no state is made for them');
+SELECT postern.set_setting('page.url', 'https://abuse.example.net/', 'tester');
 SELECT is(t.hit('2001:db8:1:200::/56', 'flag'), 'warned', 'IPv6 units as the assignment says');
-SELECT is((SELECT vars ->> 'page_url' FROM postern.outbox WHERE unit = '2001:db8:1:200::/56'), 'http://localhost:8080/ip/2001:db8:1:200::%2F56', 'a link that a browser takes');
+SELECT is((SELECT vars ->> 'page_url' FROM postern.outbox WHERE unit = '2001:db8:1:200::/56'), 'https://abuse.example.net/ip/2001:db8:1:200::%2F56', 'a link that a browser takes');
 -- guards
 SELECT postern.never_block_add('192.0.2.10', 'our relay', 'tester');
 SELECT is(t.hit('192.0.2.10', 'block'), 'never-block', 'our own infrastructure is never blocked');
