@@ -72,24 +72,24 @@ void partition_free(Partition *p)
     g_free(p);
 }
 
-/* Decisions up to the last one that the database says we applied. */
-static gboolean load_old_inputs(Partition *p, GError **error)
+/* All decisions with @after < id ≤ @last, in order. Given. */
+static GArray *read_inputs(PstSink *sink, guint32 partition, gint64 after, gint64 last,
+                           GError **error)
 {
-    for (gint64 after = 0; after < p->hold->input_id;) {
-        g_autoptr(GArray) page =
-            p->sink->inputs(p->sink, p->hold->partition, after, INPUTS_PAGE, error);
+    g_autoptr(GArray) all = g_array_new(FALSE, FALSE, sizeof(PstInput));
+    for (gboolean more = after < last; more;) {
+        g_autoptr(GArray) page = sink->inputs(sink, partition, after, INPUTS_PAGE, error);
         if (page == NULL)
-            return FALSE;
+            return NULL;
         for (guint i = 0; i < page->len; i++) {
             const PstInput *input = &g_array_index(page, PstInput, i);
-            if (input->id <= p->hold->input_id)
-                g_array_append_val(p->old_inputs, *input);
+            if (input->id <= last)
+                g_array_append_val(all, *input);
+            after = input->id;
         }
-        if (page->len < INPUTS_PAGE)
-            return TRUE;
-        after = g_array_index(page, PstInput, page->len - 1).id;
+        more = page->len == INPUTS_PAGE && after < last;
     }
-    return TRUE;
+    return g_steal_pointer(&all);
 }
 
 Partition *partition_take(PstSink *sink, const EngineConf *conf, guint32 partition,
@@ -103,12 +103,12 @@ Partition *partition_take(PstSink *sink, const EngineConf *conf, guint32 partiti
     p->tick.beats = g_array_new(FALSE, FALSE, sizeof(PstHeartbeat));
     p->tick.complaints = g_array_new(FALSE, FALSE, sizeof(Complaint));
     g_array_set_clear_func(p->tick.complaints, complaint_clear);
-    p->old_inputs = g_array_new(FALSE, FALSE, sizeof(PstInput));
     p->old_marks = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     p->hold = sink->take(sink, partition, partitions, owner, error);
-    if (p->hold == NULL || !load_old_inputs(p, error))
+    if (p->hold == NULL)
         return NULL;
-    return g_steal_pointer(&p);
+    p->old_inputs = read_inputs(sink, partition, 0, p->hold->input_id, error);
+    return p->old_inputs != NULL ? g_steal_pointer(&p) : NULL;
 }
 
 guint32 partition_number(const Partition *p)

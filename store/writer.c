@@ -456,16 +456,49 @@ static gboolean note_producers(PstPg *pg, const PstHold *hold, const PstHold *ne
                       &p, NULL, error);
 }
 
+/* TRUE: the database stands where @next says and the epoch is still ours. Only our own commit can
+ * have done that: its answer was lost with the connection. */
+static gboolean is_committed(PstPg *pg, const PstHold *next)
+{
+    g_auto(PstPgParams) p = pst_pg_params();
+    pst_pg_add_int(&p, next->partition);
+    pst_pg_add_int(&p, (gint64)next->epoch);
+    pst_pg_add_int(&p, next->smtp_position);
+    pst_pg_add_int(&p, next->input_id);
+    pst_pg_add_int(&p, next->evidence_position);
+    g_autoptr(PstPgRows) rows =
+        pst_pg_query(pg,
+                     "SELECT FROM postern.bus_offset WHERE partition = $1 AND epoch = $2"
+                     "   AND (topic = 'postern.smtp' AND position = $3 AND input_id = $4"
+                     "        OR topic = 'postern.evidence' AND position = $5)",
+                     &p, NULL);
+    return rows != NULL && pst_pg_count(rows) == 2;
+}
+
+/* Positions first: what comes after them is ours to write. */
+static gboolean write_end(PstPg *pg, const PstHold *hold, const PstHold *next, GError **error)
+{
+    return move_position(pg, hold, PST_TOPIC_EVIDENCE, hold->evidence_position,
+                         next->evidence_position, 0, error) &&
+           move_position(pg, hold, PST_TOPIC_SMTP, hold->smtp_position, next->smtp_position,
+                         next->input_id, error) &&
+           note_inputs(pg, hold, next, error) && note_producers(pg, hold, next, error) &&
+           pst_pg_commit(pg, error);
+}
+
 static gboolean writer_commit(PstSink *sink, const PstHold *hold, const PstHold *next,
                               GError **error)
 {
     PstPg *pg = writer_of(sink)->pg;
-    return note_inputs(pg, hold, next, error) && note_producers(pg, hold, next, error) &&
-           move_position(pg, hold, PST_TOPIC_EVIDENCE, hold->evidence_position,
-                         next->evidence_position, 0, error) &&
-           move_position(pg, hold, PST_TOPIC_SMTP, hold->smtp_position, next->smtp_position,
-                         next->input_id, error) &&
-           pst_pg_commit(pg, error);
+    g_autoptr(GError) why = NULL;
+    if (write_end(pg, hold, next, &why))
+        return TRUE;
+    if (g_error_matches(why, PST_ERROR, PST_ERROR_FENCED) && is_committed(pg, next)) {
+        pst_pg_rollback(pg); /* the tick is in the database already; this was its second copy */
+        return TRUE;
+    }
+    g_propagate_error(error, g_steal_pointer(&why));
+    return FALSE;
 }
 
 static void writer_rollback(PstSink *sink)

@@ -178,12 +178,43 @@ Test(writer, fences_a_commit_from_a_position_that_is_not_the_last)
     PstSink *sink = sink_on("stale");
     g_autoptr(PstHold) hold = take(sink);
     g_autoptr(PstHold) next = next_of(hold, 11);
+    g_autoptr(PstHold) other = next_of(hold, 12);
     tick(sink, hold, next, NULL);
     g_autoptr(GError) refusal = NULL;
     OK(sink->begin(sink, hold, &error));
-    cr_assert_not(sink->commit(sink, hold, next, &refusal));
+    cr_assert_not(sink->commit(sink, hold, other, &refusal));
     cr_assert_eq(refusal->code, PST_ERROR_FENCED);
     sink->rollback(sink);
+    sink->free(sink);
+}
+
+/* The connection broke between COMMIT and its answer: the scorer tries the same tick again. */
+Test(writer, writes_a_tick_once_when_the_answer_to_its_commit_was_lost)
+{
+    PstSink *sink = sink_on("answer");
+    g_autoptr(PstPg) owner = database("answer", "postgres");
+    OK(pst_pg_run(owner,
+                  "INSERT INTO postern.scorer_input (kind, unit, created_at)"
+                  " VALUES ('released', '192.0.2.7', postern.now())",
+                  NULL, NULL, &error));
+    g_autoptr(PstHold) hold = take(sink);
+    g_autoptr(PstHold) next = next_of(hold, 11);
+    next->input_id = 1;
+    PstActivity row = {.unit = pst_unit_of(&(PstAddr){{192, 0, 2, 7}, PST_AF_INET}, 64),
+                       .bucket_s = 1780315200,
+                       .sessions = 3};
+    for (int i = 0; i < 2; i++) {
+        OK(sink->begin(sink, hold, &error));
+        OK(sink->add_activity(sink, &row, 1, &error));
+        OK(sink->commit(sink, hold, next, &error));
+    }
+    cr_assert_eq(number("answer", "SELECT sessions FROM postern.smtp_activity"), 3);
+    g_autoptr(PstHold) after = next_of(hold, 12);
+    after->input_id = 1;
+    tick(sink, next, after, NULL);
+    cr_assert_eq(number("answer", "SELECT position FROM postern.bus_offset"
+                                  " WHERE topic = 'postern.smtp'"),
+                 12);
     sink->free(sink);
 }
 
