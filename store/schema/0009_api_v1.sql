@@ -165,6 +165,11 @@ CREATE VIEW api_v1.complaints AS
 COMMENT ON VIEW api_v1.complaints IS 'What others reported, and whether it counted';
 COMMENT ON COLUMN api_v1.complaints.action IS 'What became of it; not counted: stored, no-address, not-ours, too-old, unassigned, other-tenancy …';
 
+CREATE VIEW api_v1.complaints_unparsed AS
+    SELECT id, received_at, reporter, format, reason, size_bytes, encode(sha256, 'hex') AS sha256
+      FROM postern.complaint_unparsed;
+COMMENT ON VIEW api_v1.complaints_unparsed IS 'Mails that look like complaints and could not be read';
+
 CREATE VIEW api_v1.alarms AS
     SELECT id, kind, subject, detail, times, raised_at, last_at, cleared_at, cleared_by FROM postern.noc_alarm;
 COMMENT ON VIEW api_v1.alarms IS 'What a person has to look at; cleared_at IS NULL: open';
