@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a report says. Spans are seconds; times are UTC. */
+#include "report.h"
+
+#define SECTION(name, title, none, sql)                                                            \
+    {                                                                                              \
+        name, title, none, sql,                                                                    \
+            "SELECT coalesce(json_agg(row_to_json(q)), '[]') FROM (" sql ") AS q"                  \
+    }
+
+/* Number, share and tail of a span in seconds, for the section of percentiles. */
+#define PERCENTILES(what, span, from)                                                              \
+    "SELECT '" what "' AS what, count(*) AS n,"                                                    \
+    " round(percentile_cont(0.5) WITHIN GROUP (ORDER BY s)::numeric, 1) AS p50_s,"                 \
+    " round(percentile_cont(0.9) WITHIN GROUP (ORDER BY s)::numeric, 1) AS p90_s,"                 \
+    " round(percentile_cont(0.99) WITHIN GROUP (ORDER BY s)::numeric, 1) AS p99_s,"                \
+    " round(max(s)::numeric, 1) AS max_s"                                                          \
+    " FROM (SELECT extract(epoch FROM " span ") AS s FROM " from ") AS x"
+
+const ReportSection report_sections[] = {
+    SECTION("health", "Health", "",
+            "SELECT what, value, state FROM ("
+            " SELECT 1 AS place, 'mode' AS what, postern.mode() AS value,"
+            "  CASE postern.mode() WHEN 'enforce' THEN 'ok' ELSE 'only recorded' END AS state"
+            " UNION ALL SELECT 2, 'rows that are due now', sum(count)::text,"
+            "  CASE WHEN coalesce(min(oldest) < postern.now() - interval '1 minute', false)"
+            "   THEN 'LATE since ' || to_char(min(oldest), 'YYYY-MM-DD HH24:MI:SS')"
+            "   ELSE 'ok' END FROM postern.due"
+            " UNION ALL SELECT 3, 'verdicts that could not be applied', count(*)::text,"
+            "  CASE count(*) WHEN 0 THEN 'ok' ELSE 'WRONG' END FROM api_v1.verdicts"
+            "  WHERE applied_at IS NULL AND apply_error IS NOT NULL"
+            " UNION ALL SELECT 4, 'complaints that could not be applied', count(*)::text,"
+            "  CASE count(*) WHEN 0 THEN 'ok' ELSE 'WRONG' END FROM api_v1.complaints"
+            "  WHERE applied_at IS NULL AND apply_error IS NOT NULL"
+            " UNION ALL SELECT 5, 'mails failed or uncertain', count(*)::text,"
+            "  CASE count(*) WHEN 0 THEN 'ok' ELSE 'WRONG' END FROM api_v1.mail_status"
+            "  WHERE state IN ('failed', 'uncertain') AND created_at >= $1 AND created_at < $2"
+            " UNION ALL SELECT 6, 'orders that the network has not confirmed', count(*)::text,"
+            "  CASE count(*) WHEN 0 THEN 'ok' ELSE 'WRONG' END FROM api_v1.enforcement_desired"
+            "  WHERE state <> 'applied' AND desired_at < postern.now() - interval '1 minute'"
+            " UNION ALL SELECT 7, 'records received', coalesce(sum(received), 0)::text, 'ok'"
+            "  FROM api_v1.exporter_loss WHERE hour >= $1 AND hour < $2"
+            " UNION ALL SELECT 8, 'records lost', concat(coalesce(sum(lost), 0), ' (',"
+            "  coalesce(round(100.0 * sum(lost) / nullif(sum(received) + sum(lost), 0), 3), 0),"
+            "  ' %)'), CASE WHEN sum(lost) > 0.001 * (sum(received) + sum(lost)) THEN 'WRONG'"
+            "  ELSE 'ok' END FROM api_v1.exporter_loss WHERE hour >= $1 AND hour < $2"
+            " UNION ALL SELECT 9, 'open alarms', count(*)::text,"
+            "  CASE count(*) WHEN 0 THEN 'ok' ELSE 'SEE BELOW' END FROM api_v1.alarms"
+            "  WHERE cleared_at IS NULL"
+            ") AS h ORDER BY place"),
+    SECTION("new_blocks", "New blocks", "none",
+            "SELECT blocked_at AS time, postern.unit_text(unit) AS address, customer, level,"
+            " scope, ports, cause, score, hold_until, case_id, reason FROM api_v1.block_history"
+            " WHERE blocked_at >= $1 AND blocked_at < $2 ORDER BY blocked_at, unit"),
+    SECTION("new_warnings", "New warnings", "none",
+            "SELECT opened_at AS time, postern.unit_text(unit) AS address, customer, cause,"
+            " category, state, accepted_at, deadline, case_id, reason FROM api_v1.deadlines"
+            " WHERE opened_at >= $1 AND opened_at < $2 ORDER BY opened_at, unit"),
+    SECTION("releases", "Released", "none",
+            "SELECT opened_at AS time, postern.unit_text(unit) AS address, customer, level,"
+            " round(extract(epoch FROM duration)) AS blocked_s, false_positive, released_by,"
+            " case_id, release_reason AS reason FROM api_v1.block_history"
+            " WHERE opened_at >= $1 AND opened_at < $2 ORDER BY opened_at, unit"),
+    SECTION("deadlines", "Deadlines: of the period, of the 24 hours after it, and stopped ones",
+            "none",
+            "SELECT deadline, postern.unit_text(unit) AS address, customer, state,"
+            " spam_since, then_scope, blocks_before, case_id, reason FROM api_v1.deadlines"
+            " WHERE deadline >= $1 AND deadline < $2::timestamptz + interval '24 hours'"
+            " OR closed_at IS NULL AND state IN ('disputed', 'suspended')"
+            " ORDER BY deadline NULLS FIRST, unit"),
+    SECTION("shadow_actions", "What enforce mode would have done", "nothing, or it was enforced",
+            "SELECT at AS time, postern.unit_text(unit) AS address, customer, action, times,"
+            " replace(reason, E'\\n', ' ') AS reason FROM postern.shadow_action"
+            " WHERE at >= $1 AND at < $2 ORDER BY at, unit"),
+    SECTION("top_senders", "Top senders", "no mail was seen",
+            "SELECT postern.unit_text(unit) AS address, customer, sessions, destinations, bytes,"
+            " failed_share, ports, state FROM api_v1.top_senders_between($1, $2)"
+            " ORDER BY sessions DESC, unit LIMIT 20"),
+    SECTION("repeat_offenders", "Repeat offenders, one year", "none",
+            "SELECT customer, customer_name, blocks, units, highest_level, last_block, open_now"
+            " FROM api_v1.repeat_offenders WHERE first_block < $2::timestamptz"
+            " AND last_block >= $1::timestamptz - interval '365 days'"
+            " ORDER BY blocks DESC, customer LIMIT 20"),
+    SECTION("complaints", "Complaints by source", "none",
+            "SELECT coalesce(reporter, '?') AS reporter, coalesce(format, '?') AS format,"
+            " count(*) AS n, count(*) FILTER (WHERE counted) AS counted,"
+            " count(*) FILTER (WHERE authenticated) AS authenticated,"
+            " coalesce(bool_or(enrolled), false) AS enrolled,"
+            " count(DISTINCT source_ip) AS addresses FROM api_v1.complaints"
+            " WHERE received_at >= $1 AND received_at < $2 GROUP BY 1, 2 ORDER BY n DESC, 1, 2"),
+    SECTION("unparsed", "Complaints that could not be read", "none",
+            "SELECT received_at AS time, reporter, format, reason, sha256"
+            " FROM api_v1.complaints_unparsed"
+            " WHERE received_at >= $1 AND received_at < $2 ORDER BY received_at LIMIT 100"),
+    SECTION("not_acted_on", "Verdicts of band flag or block that nobody was told about", "none",
+            "SELECT crossed_at AS time, postern.unit_text(unit) AS address, customer, band, score,"
+            " coalesce(action, 'due') AS because, reason FROM api_v1.verdicts"
+            " WHERE crossed_at >= $1 AND crossed_at < $2 AND band <> 'watch'"
+            " AND (action IS NULL OR action IN ('not-ours', 'unassigned', 'other-tenancy',"
+            " 'never-block', 'exempt', 'held')) ORDER BY crossed_at, unit LIMIT 200"),
+    SECTION("mails", "Mails", "none",
+            "SELECT kind, state, count(*) AS n, max(attempts) AS most_attempts"
+            " FROM api_v1.mail_status WHERE created_at >= $1 AND created_at < $2"
+            " GROUP BY kind, state ORDER BY kind, state"),
+    SECTION(
+        "times", "How long it took (seconds)", "",
+        PERCENTILES(
+            "first sighting to verdict", "crossed_at - first_at",
+            "api_v1.verdicts WHERE band <> 'watch' AND crossed_at >= $1"
+            " AND crossed_at < $2") " UNION ALL " PERCENTILES("first sighting to block",
+                                                              "time_to_block",
+                                                              "api_v1.block_history WHERE "
+                                                              "time_to_block IS NOT NULL"
+                                                              " AND blocked_at >= $1 AND "
+                                                              "blocked_at < $2") " UNION "
+                                                                                 "ALL " PERCENTILES(
+                                                                                     "block to "
+                                                                                     "confirmed by "
+                                                                                     "the network",
+                                                                                     "enforced_at "
+                                                                                     "- blocked_at",
+                                                                                     "api_v1.block_"
+                                                                                     "history "
+                                                                                     "WHERE "
+                                                                                     "enforced_at "
+                                                                                     "IS NOT NULL"
+                                                                                     " AND "
+                                                                                     "blocked_at "
+                                                                                     ">= $1 AND "
+                                                                                     "blocked_at < "
+                                                                                     "$2") " UNION "
+                                                                                           "ALL"
+                                                                                           " " PERCENTILES("decision to accepted mail",
+                                                                                                           "time_to_accept",
+                                                                                                           "api_v1.mail_status WHERE accepted_at IS NOT NULL"
+                                                                                                           " AND created_at >= $1 AND created_at < $2")),
+    SECTION("exporter_loss", "Exporters", "none was heard",
+            "SELECT host(exporter) AS exporter, sum(received) AS received, sum(lost) AS lost,"
+            " coalesce(round(100.0 * sum(lost) / nullif(sum(received) + sum(lost), 0), 3), 0)"
+            " AS lost_percent, sum(lost_network) AS network, sum(lost_kernel) AS kernel,"
+            " sum(lost_malformed) AS malformed, sum(lost_no_template) AS no_template,"
+            " sum(lost_not_admitted + lost_queue + lost_spool + lost_bus) AS other"
+            " FROM api_v1.exporter_loss WHERE hour >= $1 AND hour < $2"
+            " GROUP BY exporter ORDER BY sum(lost) DESC, exporter"),
+    SECTION("alarms", "Alarms: of the period, and open ones", "none",
+            "SELECT raised_at AS time, kind, subject, times, cleared_at, cleared_by, detail"
+            " FROM api_v1.alarms WHERE raised_at < $2 AND (raised_at >= $1 OR cleared_at IS NULL)"
+            " ORDER BY raised_at LIMIT 100"),
+    {NULL},
+};
