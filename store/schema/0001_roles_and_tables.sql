@@ -380,7 +380,7 @@ COMMENT ON COLUMN postern.verdict.failed IS 'Sessions that look like failed open
 COMMENT ON COLUMN postern.verdict.sampling IS 'Effective N of 1:N over all exporters';
 COMMENT ON COLUMN postern.verdict.cold IS 'The unit had no history of mail';
 COMMENT ON COLUMN postern.verdict.reasons IS 'Array of {name, points, text}: text is a sentence for the customer';
-COMMENT ON COLUMN postern.verdict.samples IS 'Array of flows {at, destination, port, src_port, packets, bytes, tcp_flags}, at most 16';
+COMMENT ON COLUMN postern.verdict.samples IS 'Array of flows {at_ns (UTC), destination, port, src_port, packets, bytes, tcp_flags}, at most 16';
 COMMENT ON COLUMN postern.verdict.applied_at IS 'When apply_verdict() took it; NULL: due';
 COMMENT ON COLUMN postern.verdict.action IS 'What apply_verdict() did: none, watched, warned, blocked, appended, unassigned, other-tenancy, exempt, never-block, held, shadow-…';
 COMMENT ON COLUMN postern.verdict.customer IS 'Tenant at the time of the crossing';

@@ -61,8 +61,7 @@ AS $$
     -- The bands of one episode show the same flows: each stands once, with the highest score.
     INSERT INTO postern.evidence AS e (case_id, kind, at, destination, port, score, verdict_id)
     SELECT DISTINCT p_case_id, 'flow',
-           coalesce((s ->> 'at')::timestamptz,
-                    to_timestamp((s ->> 'time_ns')::numeric / 1000000000), v.crossed_at),
+           to_timestamp((s ->> 'at_ns')::numeric / 1000000000),
            (s ->> 'destination')::inet, (s ->> 'port')::int, v.score, v.id
       FROM postern.verdict v,
            LATERAL jsonb_array_elements(CASE jsonb_typeof(v.samples) WHEN 'array' THEN v.samples

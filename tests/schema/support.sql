@@ -64,8 +64,8 @@ BEGIN
     VALUES (p_unit, 0, 1, v_at - nextval('t.episode') * interval '1 millisecond', p_band, v_at, v_at, v_at - interval '1 minute', v_at,
         v_e, v_e, 100, p_sessions, 90, 9, 60, 'D', p_pair, 3, CASE p_pair WHEN 'smtp' THEN '{25}' ELSE '{465,587}' END::int[],
         1, true, '{10.0.0.1}', '[{"name": "burst", "points": 0, "text": "90 new destinations in 60 s; its usual most is 9."}]',
-        jsonb_build_array(jsonb_build_object('at', v_at - interval '30 s', 'destination', '198.51.100.7', 'port', 25),
-                          jsonb_build_object('at', v_at - interval '20 s', 'destination', '198.51.100.8', 'port', 25)), 'edet-1')
+        jsonb_build_array(jsonb_build_object('at_ns', (extract(epoch FROM v_at) - 30) * 1000000000, 'destination', '198.51.100.7', 'port', 25),
+                          jsonb_build_object('at_ns', (extract(epoch FROM v_at) - 20) * 1000000000, 'destination', '198.51.100.8', 'port', 25)), 'edet-1')
     RETURNING id INTO v_id;
     RETURN v_id;
 END
