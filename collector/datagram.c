@@ -26,6 +26,14 @@ static Drop ipfix_message(PstCursor *payload, Message *out)
     return pst_cursor_ok(payload) ? DROP_NONE : DROP_LENGTH_LIES;
 }
 
+gboolean datagram_is_export(const guint8 *payload, gsize len)
+{
+    if (len < IPFIX_HEADER)
+        return FALSE;
+    guint16 version = pst_load_be16(payload);
+    return version == VERSION_V5 || version == VERSION_V9 || version == VERSION_IPFIX;
+}
+
 static gboolean is_zero(const PstCursor *c)
 {
     for (const guint8 *p = c->at; p < c->end; p++) {

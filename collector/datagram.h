@@ -45,6 +45,9 @@ typedef struct {
     PstCursor body;
 } Set;
 
+/* Does a UDP payload begin like a flow export? For captures, which hold other packets, too. */
+gboolean datagram_is_export(const guint8 *payload, gsize len);
+
 /* Reads the next message's header and takes the message off @payload. On a reason to drop, @payload
  * is used up: what follows a message that lies about its length cannot be found.
  * Zero bytes at the end of a datagram are padding: they give NONE with an empty body of version 0.

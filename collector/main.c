@@ -8,9 +8,9 @@
 #include "config.h"
 #include "run.h"
 
-enum { TICK_MS = 100, FLUSH_MS = 10000, EPOCH_NS_PER_US = 1000 };
+enum { TICK_MS = 100, FLUSH_MS = 10000, EPOCH_NS_PER_US = 1000, LAST_ROUNDS = 64 };
 
-/* Sandboxed from one another: what main owns for the life of the process. */
+/* What main owns for the life of the process. */
 typedef struct {
     PstRun run;
     Config config;
@@ -99,20 +99,11 @@ static gboolean set_up(Collector *collector, GError **error)
     return TRUE;
 }
 
-/* A port below the reserved range with a payload that begins like an export. */
-static gboolean looks_like_export(const Datagram *datagram)
-{
-    if (datagram->len < 16)
-        return FALSE;
-    guint16 version = pst_load_be16(datagram->payload);
-    return version == VERSION_V5 || version == VERSION_V9 || version == VERSION_IPFIX;
-}
-
 static void take_packet(Worker *worker, CaptureItem item, const Datagram *datagram)
 {
     if (item == CAPTURE_FRAGMENT)
         worker_dropped(worker, DROP_FRAGMENT);
-    else if (item == CAPTURE_OTHER || !looks_like_export(datagram))
+    else if (item == CAPTURE_OTHER || !datagram_is_export(datagram->payload, datagram->len))
         worker_dropped(worker, DROP_NOT_EXPORT);
     else
         worker_datagram(worker, datagram, datagram->kernel_ns);
@@ -208,7 +199,7 @@ static gboolean listen_until_stopped(Collector *collector, GError **error)
             return FALSE;
     }
     for (guint i = 0; i < n; i++) { /* what had arrived when we were asked to stop */
-        while (worker_receive(collector->worker, i))
+        for (guint round = 0; round < LAST_ROUNDS && worker_receive(collector->worker, i); round++)
             continue;
     }
     return TRUE;
