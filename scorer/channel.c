@@ -110,7 +110,9 @@ typedef struct {
 struct CellBook {
     const Thinning *thinning;
     Cells *cells[2][THINNING_CODES]; /* [known][code of R]; NULL: not asked for yet */
-    Cells scratch;                   /* of an exempted unit */
+    Cells scratch;                   /* of the exempted unit, and code, asked for last */
+    UnitRules scratch_rules;
+    guint16 scratch_code;
 };
 
 CellBook *cell_book_new(const Thinning *thinning)
@@ -139,14 +141,23 @@ static void make_cells(const CellBook *book, const UnitRules *rules, guint16 cod
                       &out->at[channel][scale]);
 }
 
+static const Cells *exempted_cells(CellBook *book, const UnitRules *rules, guint16 code)
+{
+    if (book->scratch_code != code || book->scratch_rules.ceiling != rules->ceiling ||
+        book->scratch_rules.known != rules->known) {
+        make_cells(book, rules, code, &book->scratch);
+        book->scratch_rules = *rules;
+        book->scratch_code = code;
+    }
+    return &book->scratch;
+}
+
 /* Borrowed; good until the next call for an exempted unit. */
 static const Cells *cells_of(const Law *law, guint16 code)
 {
     CellBook *book = law->book;
-    if (law->rules->ceiling > 0) {
-        make_cells(book, law->rules, code, &book->scratch);
-        return &book->scratch;
-    }
+    if (law->rules->ceiling > 0)
+        return exempted_cells(book, law->rules, code);
     Cells **cells = &book->cells[law->rules->known ? 1 : 0][code];
     if (*cells == NULL) {
         *cells = g_new0(Cells, 1);

@@ -30,8 +30,8 @@ typedef struct Engine Engine;
 typedef struct {
     guint64 key[2];        /* secret of the hashes: filter places, evidence samples */
     guint64 novelty_bytes; /* memory of the novelty filter; 1 MiB … 16 GiB; rounded down to
-                              a multiple of 64. 20 bytes for each (unit, server, port) key of
-                              15 minutes keep missed novelty at 1 % */
+                              a multiple of 64. 60 bytes for each new session of
+                              15 minutes (it has three keys) keep missed novelty at 1 % */
     guint32 max_units;     /* units held; more evicts the idle, counted. 1,000 … 50,000,000 */
     guint32 max_episodes;  /* units under attention at the same time; 16 … 1,000,000 */
     guint32 idle_s;        /* a unit silent for so long is forgotten; 21,600 … */

@@ -4,8 +4,8 @@
  *
  * An episode's record begins when the evidence first exceeds 0 (M > J): attention. It opens when a
  * band is crossed, and then ends after quiet_s of event time below watch, or with the unit's
- * release; a record that never opened is dropped in silence. Samples begin with attention.
- * A plain value in a pool. */
+ * release; a record that did not open is dropped after quiet_s without a sighting. Samples begin
+ * with attention. A plain value in a pool. */
 #include "channel.h"
 #include "session.h"
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "judge.h"
 
+#include "clock.h"
 #include "detector.h"
 #include "evidence_words.h"
 
@@ -273,12 +274,17 @@ void judge_tick(Engine *engine, guint32 id, gint64 now_s)
     Judged j;
     Assessment now;
     judge_unit(engine, episode->unit, &j);
+    if (!episode->open) {
+        /* Attention ends with silence: at sampled rates M itself would stay high for days. */
+        if (now_s - episode->last_ns / PST_NS_PER_S >= (gint64)engine->conf.quiet_s)
+            judge_end(engine, &j);
+        return;
+    }
     gint64 at_s = MAX(now_s, newest_of(&j));
     assess(engine, &j, at_s, at_s, &now);
     episode->highest_evidence = MAX(episode->highest_evidence, now.evidence);
     episode->highest_score = MAX(episode->highest_score, now.score);
-    gboolean loud = now.evidence >= (episode->open ? engine->conf.band_at[PST_BAND_WATCH] : 1e-9);
-    if (loud)
+    if (now.evidence >= engine->conf.band_at[PST_BAND_WATCH])
         episode->quiet_s = 0;
     else if (episode->quiet_s == 0)
         episode->quiet_s = now_s;

@@ -411,6 +411,23 @@ Test(engine, episode_ends_after_half_an_hour_of_quiet_and_completes_its_rows)
     trial_end(&trial);
 }
 
+Test(engine, attention_that_leads_to_nothing_leaves_no_trace)
+{
+    /* At 1:4096 one sighting is attention. A burst two hours later is told from its own start. */
+    Trial trial;
+    trial_begin(&trial, NULL);
+    trial_tell(&trial, (Told){.at = 1000, .to = server(1), .client_port = 1, .rate = 4096});
+    for (double at = 1000; at < 8000; at += 60)
+        trial_beat(&trial, A_ROUTER, at);
+    for (guint i = 0; i < 10; i++)
+        trial_tell(&trial, (Told){.at = 8000 + i * 10,
+                                  .to = server(9000 + i),
+                                  .client_port = (guint16)(1024 + i),
+                                  .rate = 4096});
+    cr_assert_eq(row(&trial, PST_BAND_FLAG, FALSE)->first_ns, ns_at(8000));
+    trial_end(&trial);
+}
+
 Test(engine, next_burst_is_a_new_episode)
 {
     Trial trial;
