@@ -121,7 +121,8 @@ BEGIN
         RAISE EXCEPTION 'a statement is fixed or disputed, not "%"', p_kind USING ERRCODE = 'PT006';
     END IF;
     PERFORM FROM postern.ip_state s WHERE s.unit = v_unit FOR UPDATE;
-    IF NOT FOUND OR (postern.tenancy_at(v_unit, postern.now())).customer IS DISTINCT FROM p_customer THEN
+    IF NOT FOUND OR p_customer IS NULL
+       OR (postern.tenancy_at(v_unit, postern.now())).customer IS DISTINCT FROM p_customer THEN
         RETURN jsonb_build_object('action', 'not-found', 'message', 'There is no such IP address among yours');
     END IF;
     RETURN postern.transition(v_unit, 'statement_' || p_kind, 'customer ' || p_customer,
