@@ -19,7 +19,6 @@ static const BusKafkaSetting settings[] = {
     {"heartbeat.interval.ms", "2000"},
     {"queued.max.messages.kbytes", "32768"},
     {"fetch.wait.max.ms", "100"},
-    {"allow.auto.create.topics", "false"},
     {NULL, NULL},
 };
 

@@ -65,30 +65,43 @@ static void on_revoked(gpointer user, const char *topic, gint32 partition)
 {
 }
 
-/* Reads @n messages of "t" into @out. */
-static void read_back(Mock *mock, PstBusMessage *out, gssize n)
+/* A message's stamp, kept longer than the message. */
+typedef struct {
+    char producer[PST_BUS_PRODUCER_MAX + 1];
+    guint64 epoch;
+    guint64 sequence;
+} Stamp;
+
+/* Reads @n messages of "t"; a poll may bring fewer than it could. */
+static void read_back(Mock *mock, Stamp *out, gsize n)
 {
     const char *const topics[] = {"t", NULL};
     PstBusAssignment assignment = {from_oldest, on_revoked, NULL};
-    g_autoptr(GError) error = NULL;
-    gssize got = 0;
-    cr_assert(pst_bus_subscribe(mock->bus, "g", topics, &assignment, &error));
-    for (int i = 0; i < 300 && got <= 0; i++)
-        got = pst_bus_poll(mock->bus, 100, out, (gsize)n, NULL);
+    PstBusMessage some[8];
+    gsize got = 0;
+    cr_assert(pst_bus_subscribe(mock->bus, "g", topics, &assignment, NULL));
+    for (int i = 0; i < 300 && got < n; i++) {
+        gssize more = pst_bus_poll(mock->bus, 100, some, MIN(n - got, G_N_ELEMENTS(some)), NULL);
+        for (gssize m = 0; m < more; m++, got++) {
+            g_strlcpy(out[got].producer, some[m].stamp.producer, sizeof out[got].producer);
+            out[got].epoch = some[m].stamp.epoch;
+            out[got].sequence = some[m].stamp.sequence;
+        }
+    }
     cr_assert_eq(got, n);
 }
 
 Test(bus_kafka, stamp_with_dots_in_its_name_comes_back, .timeout = 60)
 {
     Mock mock = {0};
-    PstBusMessage out[1];
+    Stamp out[1];
     mock_open(&mock);
     publish(&mock, G_MAXUINT64);
     cr_assert(pst_bus_flush(mock.bus, 20000, NULL));
     read_back(&mock, out, 1);
-    cr_assert_str_eq(out[0].stamp.producer, "a.b.c");
-    cr_assert_eq(out[0].stamp.epoch, 3);
-    cr_assert_eq(out[0].stamp.sequence, G_MAXUINT64);
+    cr_assert_str_eq(out[0].producer, "a.b.c");
+    cr_assert_eq(out[0].epoch, 3);
+    cr_assert_eq(out[0].sequence, G_MAXUINT64);
     mock_close(&mock);
 }
 
@@ -97,7 +110,7 @@ Test(bus_kafka, header_of_somebody_else_is_no_stamp, .timeout = 60)
     static const char *const wrong[] = {"",    "1",    "1.2",   "x.2.name",
                                         "1.x", "1..n", "-.-.-", ".1.name"};
     Mock mock = {0};
-    PstBusMessage out[G_N_ELEMENTS(wrong)];
+    Stamp out[G_N_ELEMENTS(wrong)];
     mock_open(&mock);
     rd_kafka_t *producer = bus_kafka_producer(bus_kafka(mock.bus), NULL);
     for (gsize i = 0; i < G_N_ELEMENTS(wrong); i++)
@@ -108,14 +121,14 @@ Test(bus_kafka, header_of_somebody_else_is_no_stamp, .timeout = 60)
     cr_assert(pst_bus_flush(mock.bus, 20000, NULL));
     read_back(&mock, out, G_N_ELEMENTS(wrong));
     for (gsize i = 0; i < G_N_ELEMENTS(wrong); i++)
-        cr_assert_str_eq(out[i].stamp.producer, "", "%s", wrong[i]);
+        cr_assert_str_eq(out[i].producer, "", "%s", wrong[i]);
     mock_close(&mock);
 }
 
 Test(bus_kafka, broker_that_refuses_for_a_while_gets_every_message_once, .timeout = 60)
 {
     Mock mock = {0};
-    PstBusMessage out[20];
+    Stamp out[20];
     mock_open(&mock);
     rd_kafka_mock_push_request_errors(
         mock.cluster, 0 /* Produce */, 3, RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION,
@@ -126,7 +139,7 @@ Test(bus_kafka, broker_that_refuses_for_a_while_gets_every_message_once, .timeou
     cr_assert_eq(mock.delivered, 20);
     read_back(&mock, out, 20);
     for (guint64 i = 0; i < 20; i++)
-        cr_assert_eq(out[i].stamp.sequence, i + 1);
+        cr_assert_eq(out[i].sequence, i + 1);
     mock_close(&mock);
 }
 
