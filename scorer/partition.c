@@ -244,7 +244,8 @@ static void keep_beat(Partition *p, const PstHeartbeat *beat)
     guint64 lost = 0;
     for (guint i = 0; i < PST_LOSS_COUNT; i++)
         lost |= beat->lost[i];
-    if (lost != 0 || beat->received != 0)
+    gboolean accountable = pst_addr_present(&beat->sampler) && beat->received_ns > 0;
+    if (accountable && (lost != 0 || beat->received != 0))
         g_array_append_val(p->tick.beats, *beat);
     pst_cell_add_owned(p->meters->heartbeats, 1);
 }

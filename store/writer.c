@@ -173,6 +173,13 @@ static gboolean writer_begin(PstSink *sink, const PstHold *hold, GError **error)
     return pst_pg_reconnect(pg, error) && pst_pg_begin(pg, error);
 }
 
+/* Exporters count in 64 bits, and a broken one fills them. What no line can carry in a tick is cut,
+ * so that no sum of them leaves a bigint and stops the stream. */
+static gint64 counted(guint64 value)
+{
+    return (gint64)MIN(value, G_GUINT64_CONSTANT(1) << 50);
+}
+
 static gboolean writer_add_activity(PstSink *sink, const PstActivity *rows, gsize n, GError **error)
 {
     PstPgArray columns[8];
@@ -180,11 +187,11 @@ static gboolean writer_add_activity(PstSink *sink, const PstActivity *rows, gsiz
     for (gsize i = 0; i < n; i++) {
         pst_pg_array_prefix(&columns[0], &rows[i].unit);
         pst_pg_array_time(&columns[1], rows[i].bucket_s * G_GINT64_CONSTANT(1000000000));
-        pst_pg_array_int(&columns[2], (gint64)rows[i].sessions);
-        pst_pg_array_int(&columns[3], (gint64)rows[i].destinations);
-        pst_pg_array_int(&columns[4], (gint64)rows[i].bytes);
-        pst_pg_array_int(&columns[5], (gint64)rows[i].packets);
-        pst_pg_array_int(&columns[6], (gint64)rows[i].failed);
+        pst_pg_array_int(&columns[2], counted(rows[i].sessions));
+        pst_pg_array_int(&columns[3], counted(rows[i].destinations));
+        pst_pg_array_int(&columns[4], counted(rows[i].bytes));
+        pst_pg_array_int(&columns[5], counted(rows[i].packets));
+        pst_pg_array_int(&columns[6], counted(rows[i].failed));
         pst_pg_array_int(&columns[7], rows[i].ports);
     }
     g_auto(PstPgParams) p = pst_pg_params();
@@ -203,8 +210,8 @@ static gboolean writer_add_activity(PstSink *sink, const PstActivity *rows, gsiz
                       " ON CONFLICT (unit, bucket) DO UPDATE SET"
                       "    sessions = a.sessions + excluded.sessions,"
                       "    destinations = a.destinations + excluded.destinations,"
-                      "    bytes = a.bytes + excluded.bytes,"
-                      "    packets = a.packets + excluded.packets,"
+                      "    bytes = least(a.bytes, 1::bigint << 61) + excluded.bytes,"
+                      "    packets = least(a.packets, 1::bigint << 61) + excluded.packets,"
                       "    failed = a.failed + excluded.failed,"
                       "    ports = a.ports | excluded.ports",
                       &p, NULL, error);
@@ -339,7 +346,7 @@ static gboolean writer_add_loss(PstSink *sink, const PstHeartbeat *beats, gsize 
         pst_pg_array_int(&columns[2], beats[i].domain);
         pst_pg_array_int(&columns[3], (gint64)beats[i].received);
         for (int loss = 0; loss < PST_LOSS_COUNT; loss++)
-            pst_pg_array_int(&columns[FIXED + loss], (gint64)beats[i].lost[loss]);
+            pst_pg_array_int(&columns[FIXED + loss], counted(beats[i].lost[loss]));
     }
     g_auto(PstPgParams) p = pst_pg_params();
     add_columns(&p, columns, G_N_ELEMENTS(columns));

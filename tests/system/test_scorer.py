@@ -334,6 +334,54 @@ def test_two_scorers_share_a_kafka_bus_and_one_dies(own_kafka, desk, publish, st
     assert second.metric("postern_scorer_partitions") == PARTITIONS
 
 
+REPORT = """\
+From: Feedback <fbl@reporter.example>
+Subject: Complaint
+Message-ID: <report-1@reporter.example>
+MIME-Version: 1.0
+Content-Type: multipart/report; report-type=feedback-report; boundary="b1"
+
+--b1
+Content-Type: message/feedback-report
+
+Feedback-Type: abuse
+User-Agent: Reporter/1.0
+Version: 1
+Source-IP: 192.0.2.77
+Arrival-Date: Thu, 05 Mar 2026 12:00:00 +0100
+
+--b1
+Content-Type: message/rfc822
+
+Message-ID: <spam-1@customer.example>
+Subject: Buy
+
+Buy now.
+--b1--
+"""
+
+
+def test_a_complaint_mail_becomes_one_row_however_often_it_comes(desk, runner, start, publish,
+                                                                bus_path):
+    """I1, I2: the mail server runs intake again."""
+    uri = f"embedded:{bus_path}"
+    publish(uri, traffic(1))
+    for _ in range(2):
+        runner.run("postern-intake", "--bus", uri, "--partitions", PARTITIONS, "-", stdin=REPORT)
+    broken = REPORT.replace("Source-IP: 192.0.2.77\n", "").replace("report-1", "report-2")
+    runner.run("postern-intake", "--bus", uri, "--partitions", PARTITIONS, "-", stdin=broken)
+    scorer = start(desk)
+    until(lambda: desk.ask("SELECT FROM postern.complaint_unparsed"), "the unreadable one")
+    until(lambda: scorer.metric("postern_scorer_complaints_total") == 3, "all are handed on")
+    rows = desk.ask("SELECT host(source_ip), category, message_id, partition FROM postern.complaint")
+    assert [row[:3] for row in rows] == [("192.0.2.77", "spam", "spam-1@customer.example")]
+    scorer.kill()
+    second = start(desk)
+    until(lambda: second.metric("postern_scorer_partitions") == PARTITIONS, "it has begun again")
+    assert second.stop() == 0
+    assert len(desk.ask("SELECT FROM postern.complaint")) == 1
+
+
 def test_says_what_is_missing(runner):
     assert "--bus is missing" in runner.run("postern-scorer", status=2).stderr
     assert "--database is missing" in runner.run("postern-scorer", "--bus", "embedded:/x",

@@ -198,6 +198,7 @@ static void fill(GByteArray *out, guint message)
     }
     PstHeartbeat beat = {.sampler = addr_of(A_ROUTER),
                          .newest_event_ns = ns_at(message * PER_MESSAGE * 0.2),
+                         .received_ns = ns_at(message * PER_MESSAGE * 0.2 + 5),
                          .received = PER_MESSAGE};
     g_byte_array_append(out, bytes, (guint)pst_codec_put_heartbeat(bytes, &beat));
 }

@@ -266,6 +266,30 @@ Test(writer, adds_activity_up_within_a_tick_and_over_ticks)
     sink->free(sink);
 }
 
+/* A broken exporter fills its 64-bit counters: cut, but never an error that stops the stream. */
+Test(writer, cuts_counters_that_no_line_can_carry)
+{
+    PstSink *sink = sink_on("absurd");
+    g_autoptr(PstHold) hold = take(sink);
+    PstUnit unit = pst_unit_of(&(PstAddr){{192, 0, 2, 7}, PST_AF_INET}, 64);
+    PstActivity row = {
+        .unit = unit, .bucket_s = 1780315200, .bytes = G_MAXUINT64, .packets = G_MAXUINT64};
+    g_autoptr(PstHold) second = next_of(hold, 11);
+    OK(sink->begin(sink, hold, &error));
+    OK(sink->add_activity(sink, &row, 1, &error));
+    OK(sink->commit(sink, hold, second, &error));
+    g_autoptr(PstPg) owner = database("absurd", "postgres");
+    OK(pst_pg_run(owner, "UPDATE postern.smtp_activity SET bytes = 9223372036854775807", NULL, NULL,
+                  &error));
+    g_autoptr(PstHold) third = next_of(hold, 12);
+    OK(sink->begin(sink, second, &error));
+    OK(sink->add_activity(sink, &row, 1, &error));
+    OK(sink->commit(sink, second, third, &error));
+    cr_assert_gt(number("absurd", "SELECT bytes FROM postern.smtp_activity"), G_GINT64_CONSTANT(1)
+                                                                                  << 60);
+    sink->free(sink);
+}
+
 Test(writer, adds_loss_up_by_hour)
 {
     PstSink *sink = sink_on("loss");
