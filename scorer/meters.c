@@ -81,6 +81,13 @@ void meters_engine(Meters *m, guint32 partition, const EngineStats *engine)
         {"postern_scorer_state_bytes", "Memory of a partition's state.", engine->state_bytes},
         {"postern_scorer_watermark_seconds", "Event time that is complete, UTC seconds.",
          (guint64)(engine->watermark_ns / G_GINT64_CONSTANT(1000000000))},
+        {"postern_scorer_novelty_fill_permille",
+         "Thousandths of the novelty filter in use; above 220 it is too small and misses sessions.",
+         (guint64)(1000 * engine->novelty_fill)},
+        {"postern_scorer_units_evicted", "Units forgotten early because max_units was reached.",
+         engine->units_evicted},
+        {"postern_scorer_episodes_evicted",
+         "Episodes ended early because max_episodes was reached.", engine->episodes_evicted},
     };
     for (gsize i = 0; i < G_N_ELEMENTS(gauges); i++)
         pst_cell_set(pst_stats_cell(m->stats, PST_GAUGE, gauges[i].name, labels, gauges[i].help),
