@@ -8,15 +8,6 @@
             "SELECT coalesce(json_agg(row_to_json(q)), '[]') FROM (" sql ") AS q"                  \
     }
 
-/* Number, share and tail of a span in seconds, for the section of percentiles. */
-#define PERCENTILES(what, span, from)                                                              \
-    "SELECT '" what "' AS what, count(*) AS n,"                                                    \
-    " round(percentile_cont(0.5) WITHIN GROUP (ORDER BY s)::numeric, 1) AS p50_s,"                 \
-    " round(percentile_cont(0.9) WITHIN GROUP (ORDER BY s)::numeric, 1) AS p90_s,"                 \
-    " round(percentile_cont(0.99) WITHIN GROUP (ORDER BY s)::numeric, 1) AS p99_s,"                \
-    " round(max(s)::numeric, 1) AS max_s"                                                          \
-    " FROM (SELECT extract(epoch FROM " span ") AS s FROM " from ") AS x"
-
 const ReportSection report_sections[] = {
     SECTION("health", "Health", "",
             "SELECT what, value, state FROM ("
@@ -102,38 +93,25 @@ const ReportSection report_sections[] = {
             "SELECT kind, state, count(*) AS n, max(attempts) AS most_attempts"
             " FROM api_v1.mail_status WHERE created_at >= $1 AND created_at < $2"
             " GROUP BY kind, state ORDER BY kind, state"),
-    SECTION(
-        "times", "How long it took (seconds)", "",
-        PERCENTILES(
-            "first sighting to verdict", "crossed_at - first_at",
-            "api_v1.verdicts WHERE band <> 'watch' AND crossed_at >= $1"
-            " AND crossed_at < $2") " UNION ALL " PERCENTILES("first sighting to block",
-                                                              "time_to_block",
-                                                              "api_v1.block_history WHERE "
-                                                              "time_to_block IS NOT NULL"
-                                                              " AND blocked_at >= $1 AND "
-                                                              "blocked_at < $2") " UNION "
-                                                                                 "ALL " PERCENTILES(
-                                                                                     "block to "
-                                                                                     "confirmed by "
-                                                                                     "the network",
-                                                                                     "enforced_at "
-                                                                                     "- blocked_at",
-                                                                                     "api_v1.block_"
-                                                                                     "history "
-                                                                                     "WHERE "
-                                                                                     "enforced_at "
-                                                                                     "IS NOT NULL"
-                                                                                     " AND "
-                                                                                     "blocked_at "
-                                                                                     ">= $1 AND "
-                                                                                     "blocked_at < "
-                                                                                     "$2") " UNION "
-                                                                                           "ALL"
-                                                                                           " " PERCENTILES("decision to accepted mail",
-                                                                                                           "time_to_accept",
-                                                                                                           "api_v1.mail_status WHERE accepted_at IS NOT NULL"
-                                                                                                           " AND created_at >= $1 AND created_at < $2")),
+    SECTION("times", "How long it took (seconds)", "",
+            "SELECT what, count(s) AS n,"
+            " round(percentile_cont(0.5) WITHIN GROUP (ORDER BY s)::numeric, 1) AS p50_s,"
+            " round(percentile_cont(0.9) WITHIN GROUP (ORDER BY s)::numeric, 1) AS p90_s,"
+            " round(percentile_cont(0.99) WITHIN GROUP (ORDER BY s)::numeric, 1) AS p99_s,"
+            " round(max(s)::numeric, 1) AS max_s"
+            " FROM (VALUES (1, 'first sighting to verdict'), (2, 'first sighting to block'),"
+            "  (3, 'block to confirmed by the network'),"
+            "  (4, 'decision to accepted mail')) AS kind (place, what)"
+            " LEFT JOIN (SELECT 1, extract(epoch FROM crossed_at - first_at)"
+            "   FROM api_v1.verdicts"
+            "   WHERE band <> 'watch' AND crossed_at >= $1 AND crossed_at < $2"
+            "  UNION ALL SELECT 2, extract(epoch FROM time_to_block) FROM api_v1.block_history"
+            "   WHERE blocked_at >= $1 AND blocked_at < $2"
+            "  UNION ALL SELECT 3, extract(epoch FROM enforced_at - blocked_at)"
+            "   FROM api_v1.block_history WHERE blocked_at >= $1 AND blocked_at < $2"
+            "  UNION ALL SELECT 4, extract(epoch FROM time_to_accept) FROM api_v1.mail_status"
+            "   WHERE created_at >= $1 AND created_at < $2) AS took (place, s) USING (place)"
+            " GROUP BY place, what ORDER BY place"),
     SECTION("exporter_loss", "Exporters", "none was heard",
             "SELECT host(exporter) AS exporter, sum(received) AS received, sum(lost) AS lost,"
             " coalesce(round(100.0 * sum(lost) / nullif(sum(received) + sum(lost), 0), 3), 0)"
