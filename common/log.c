@@ -2,6 +2,7 @@
 #include "log.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/types.h>
@@ -21,7 +22,7 @@ static struct {
 } writer = {.program = "postern", .level = PST_LOG_INFO};
 
 /* Guards library_limit only. */
-static GMutex library_lock;
+static pthread_mutex_t library_lock = PTHREAD_MUTEX_INITIALIZER;
 static PstLogLimit library_limit;
 static guint64 library_swallowed; /* atomic */
 
@@ -168,9 +169,9 @@ static GLogWriterOutput library_writer(GLogLevelFlags flags, const GLogField *fi
     if (!bug) {
         if (level > writer.level)
             return G_LOG_WRITER_HANDLED;
-        g_mutex_lock(&library_lock);
+        pthread_mutex_lock(&library_lock);
         gboolean show = limit_passes(&library_limit, &suppressed);
-        g_mutex_unlock(&library_lock);
+        pthread_mutex_unlock(&library_lock);
         if (!show) {
             __atomic_fetch_add(&library_swallowed, 1, __ATOMIC_RELAXED);
             return G_LOG_WRITER_HANDLED;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "stats.h"
 
+#include <pthread.h>
+
 enum { SERIES_MAX = 20000 };
 
 typedef struct {
@@ -10,8 +12,8 @@ typedef struct {
 } Family;
 
 struct PstStats {
-    GMutex lock;     /* guards families, their trees and series; cells are atomics */
-    GTree *families; /* name → Family * */
+    pthread_mutex_t lock; /* guards families, their trees and series; cells are atomics */
+    GTree *families;      /* name → Family * */
     guint series;
     PstCell overflow; /* where refused series go: never shown */
     PstCell *refused;
@@ -33,7 +35,7 @@ static int compare_text(gconstpointer a, gconstpointer b, gpointer user)
 PstStats *pst_stats_new(void)
 {
     PstStats *stats = g_new0(PstStats, 1);
-    g_mutex_init(&stats->lock);
+    pthread_mutex_init(&stats->lock, NULL);
     stats->families = g_tree_new_full(compare_text, NULL, g_free, family_free);
     stats->refused =
         pst_stats_cell(stats, PST_COUNTER, "postern_stats_series_refused_total", NULL,
@@ -46,7 +48,7 @@ void pst_stats_free(PstStats *stats)
     if (stats == NULL)
         return;
     g_tree_unref(stats->families);
-    g_mutex_clear(&stats->lock);
+    pthread_mutex_destroy(&stats->lock);
     g_free(stats);
 }
 
@@ -77,9 +79,9 @@ static PstCell *find_or_make(PstStats *stats, PstStatKind kind, const char *name
 PstCell *pst_stats_cell(PstStats *stats, PstStatKind kind, const char *name, const char *labels,
                         const char *help)
 {
-    g_mutex_lock(&stats->lock);
+    pthread_mutex_lock(&stats->lock);
     PstCell *cell = find_or_make(stats, kind, name, labels != NULL ? labels : "", help);
-    g_mutex_unlock(&stats->lock);
+    pthread_mutex_unlock(&stats->lock);
     return cell;
 }
 
@@ -123,7 +125,7 @@ static gboolean write_family(gpointer key, gpointer value, gpointer user)
 
 void pst_stats_write(PstStats *stats, GString *out)
 {
-    g_mutex_lock(&stats->lock);
+    pthread_mutex_lock(&stats->lock);
     g_tree_foreach(stats->families, write_family, out);
-    g_mutex_unlock(&stats->lock);
+    pthread_mutex_unlock(&stats->lock);
 }

@@ -12,7 +12,8 @@ enum {
     POLL_MESSAGES = 64,
     PAUSE_FIRST_MS = 100,
     PAUSE_MAX_MS = 10000,
-    LAG_EVERY_S = 5
+    LAG_EVERY_S = 5,
+    LAG_PAUSE_MS = 50
 };
 
 static const char *const topics[] = {PST_TOPIC_SMTP, PST_TOPIC_EVIDENCE, NULL};
@@ -25,6 +26,7 @@ typedef struct {
     Partition **partitions; /* count of them; NULL: not ours */
     GError *fatal;          /* why we cannot go on, found inside a callback */
     PstMono lag_next;
+    guint32 lag_at;
     PstLogLimit bus_limit;
 } Consumer;
 
@@ -199,18 +201,20 @@ static gboolean take_message(Consumer *c, const PstBusMessage *m, GError **error
     return !partition_tick_is_due(p, (PstMono){0}) || commit(c, number, error);
 }
 
+/* One partition at a time, so that asking a broker about many never stops the stream; each comes up
+ * every LAG_EVERY_S, or as often as LAG_PAUSE_MS allows. */
 static void show_lag(Consumer *c)
 {
     PstMono now = pst_mono_now();
     if (now.ns < c->lag_next.ns)
         return;
-    c->lag_next = pst_mono_add(now, pst_span_s(LAG_EVERY_S));
-    for (guint32 i = 0; i < c->count; i++) {
-        for (gsize t = 0; topics[t] != NULL && c->partitions[i] != NULL; t++) {
-            gint64 first, end, position = partition_position(c->partitions[i], topics[t]);
-            if (pst_bus_bounds(c->o->bus, topics[t], (gint32)i, &first, &end, NULL))
-                meters_lag(c->meters, topics[t], i, (guint64)MAX(0, end - MAX(position, first)));
-        }
+    gint64 pause_ms = MAX(LAG_EVERY_S * 1000 / (gint64)c->count, LAG_PAUSE_MS);
+    c->lag_next = pst_mono_add(now, pst_span_ms(pause_ms));
+    guint32 i = c->lag_at++ % c->count;
+    for (gsize t = 0; topics[t] != NULL && c->partitions[i] != NULL; t++) {
+        gint64 first, end, position = partition_position(c->partitions[i], topics[t]);
+        if (pst_bus_bounds(c->o->bus, topics[t], (gint32)i, &first, &end, NULL))
+            meters_lag(c->meters, topics[t], i, (guint64)MAX(0, end - MAX(position, first)));
     }
 }
 
@@ -293,9 +297,8 @@ gboolean consume_take(const ConsumeOptions *options, GError **error)
     Consumer c = {.o = options, .meters = options->meters};
     c.owner = g_strdup_printf("%s:%d", g_get_host_name(), (int)getpid());
     g_autoptr(GError) why = NULL;
+    pst_run_ready(options->run); /* from here on /readyz tells what is away */
     gboolean going = join(&c, &why);
-    if (going)
-        pst_run_ready(options->run);
     while (going && !pst_run_stopping(options->run)) {
         pst_run_tick(options->run);
         if (pst_run_take_reload(options->run))

@@ -224,6 +224,20 @@ def test_postgresql_killed_within_ticks(own_postgres, publish, start, bus_path, 
     assert scorer.is_running
 
 
+def test_starts_without_its_database_and_says_so(own_postgres, publish, runner, bus_path, free_port):
+    desk = Desk(own_postgres, own_postgres.create_database())
+    publish(f"embedded:{bus_path}", traffic(5))
+    own_postgres.stop()
+    port = free_port()
+    scorer = runner.start("postern-scorer", "--bus", f"embedded:{bus_path}", "--database",
+                          desk.conninfo, "--metrics", f"127.0.0.1:{port}")
+    scorer.url = f"http://127.0.0.1:{port}"
+    until(lambda: "database is away" in readiness(scorer), "it says that the database is away")
+    own_postgres.start()
+    until(lambda: has_read_all(desk, bus_path), "everything read")
+    assert scorer.stop() == 0
+
+
 def readiness(program):
     done = subprocess.run(["curl", "-s", f"{program.url}/readyz"], capture_output=True, text=True,
                           check=False)
