@@ -13,6 +13,14 @@ static PstCodecItem decode(const guint8 *data, gsize len, PstFlow *flow, PstHear
     return pst_batch_next(&batch, flow, beat);
 }
 
+static char *json_of(const PstFlow *flow)
+{
+    GString *out = g_string_new(NULL);
+    pst_codec_flow_json(flow, out);
+    return g_string_free(out, FALSE);
+}
+
+/* JSON prints every field but has. */
 static void assert_roundtrip(const PstFlow *flow)
 {
     guint8 out[PST_CODEC_FLOW_MAX];
@@ -21,19 +29,17 @@ static void assert_roundtrip(const PstFlow *flow)
     gsize n = pst_codec_put_flow(out, flow);
     cr_assert_leq(n, sizeof out);
     cr_assert_eq(decode(out, n, &back, &beat), PST_CODEC_FLOW);
-    cr_assert_eq(memcmp(&back, flow, sizeof back), 0);
+    cr_assert_eq(back.has, flow->has);
+    g_autofree char *before = json_of(flow);
+    g_autofree char *after = json_of(&back);
+    cr_assert_str_eq(after, before);
 }
 
 Test(codec, flow_survives_the_bus)
 {
-    PstFlow small;
-    memset(&small, 0, sizeof small);
-    small.sampling_rate = 1;
+    PstFlow small = {.sampling_rate = 1};
     assert_roundtrip(&small);
-    PstFlow flow;
-    memset(&flow, 0, sizeof flow); /* padding too: compared as bytes */
-    PstFlow built = test_flow("192.0.2.1", "203.0.113.5", 25, T0);
-    flow = built;
+    PstFlow flow = test_flow("192.0.2.1", "203.0.113.5", 25, T0);
     assert_roundtrip(&flow);
     PstFlow full = test_flow_full();
     assert_roundtrip(&full);
@@ -147,13 +153,6 @@ Test(batch, skips_fields_of_a_newer_writer)
     cr_assert_eq(flow.packets, 5);
     cr_assert_eq(flow.has, PST_HAS_PACKETS);
     cr_assert_eq(flow.sampling_rate, 1);
-}
-
-static char *json_of(const PstFlow *flow)
-{
-    GString *out = g_string_new(NULL);
-    pst_codec_flow_json(flow, out);
-    return g_string_free(out, FALSE);
 }
 
 Test(flow_json, has_goflow2s_names_and_only_what_the_flow_has)
