@@ -52,6 +52,8 @@ static int overhear(CURL *curl, curl_infotype type, char *data, size_t size, voi
     if (type != CURLINFO_HEADER_IN || size == 0)
         return 0;
     g_autofree char *line = g_strndup(data, size);
+    if (g_str_has_prefix(line, "221")) /* the answer to QUIT tells nothing about the mail */
+        return 0;
     g_strlcpy(flight->reply, g_strstrip(line), sizeof flight->reply);
     for (char *c = flight->reply; *c != '\0'; c++)
         if (!g_ascii_isprint(*c))
@@ -125,6 +127,8 @@ static gboolean open_smtp(PstTransport *t, const char *uri, GError **error)
     curl_easy_setopt(t->curl, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
     curl_easy_setopt(t->curl, CURLOPT_TIMEOUT, timeout);
     curl_easy_setopt(t->curl, CURLOPT_CONNECTTIMEOUT, MIN(timeout, CONNECT_TIMEOUT_S));
+    /* Also how long an answer to QUIT is waited for, when the time above is over already. */
+    curl_easy_setopt(t->curl, CURLOPT_SERVER_RESPONSE_TIMEOUT, timeout);
     curl_easy_setopt(t->curl, CURLOPT_UPLOAD, 1L);
     /* A connection that was kept and died meanwhile would cost the next mail its try. */
     curl_easy_setopt(t->curl, CURLOPT_FORBID_REUSE, 1L);

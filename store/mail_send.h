@@ -23,13 +23,14 @@ typedef struct PstTransport PstTransport;
 typedef enum { PST_MAIL_TLS_OFF, PST_MAIL_TLS_TRY, PST_MAIL_TLS_REQUIRE } PstMailTls;
 
 typedef struct {
-    const char *user;                /* SMTP AUTH; NULL: none */
-    const char *password;            /* kept until the transport is freed, like all texts here */
-    PstMailTls tls;                  /* smtp:// only. TRY: use what is offered, check nothing;
-                                        REQUIRE: refuse to send without a valid certificate */
-    const char *ca_file;             /* NULL: the system's */
-    const char *helo;                /* our name in EHLO; NULL: the machine's */
-    int timeout_s;                   /* for one message, connection included; 0: 120 */
+    const char *user;     /* SMTP AUTH; NULL: none */
+    const char *password; /* kept until the transport is freed, like all texts here */
+    PstMailTls tls;       /* smtp:// only. TRY: use what is offered, check nothing;
+                             REQUIRE: refuse to send without a valid certificate */
+    const char *ca_file;  /* NULL: the system's */
+    const char *helo;     /* our name in EHLO; NULL: the machine's */
+    int timeout_s;        /* for one message, connection included, and again for the parting
+                             from a server that fell silent; 0: 120 */
     gboolean (*stop)(gpointer user); /* asked now and then: TRUE breaks off, except after DATA's
                                         end; may be NULL */
     gpointer stop_user;

@@ -351,7 +351,7 @@ int main(int argc, char **argv)
     int status = PST_EXIT_DONE;
     if (!pst_run_init(&program, argc, argv, &run, &status))
         return status;
-    health.stale_ns = (config.mail_timeout_s + 120) * PST_NS_PER_S;
+    health.stale_ns = (2 * config.mail_timeout_s + 120) * PST_NS_PER_S;
     GError *error = NULL;
     if (!dispatch_main(&run, &config, &health, &error))
         status = pst_run_fail_take("dispatch", error);

@@ -53,7 +53,8 @@ static gboolean enforce_open(Dispatch *dispatch, gpointer *out_self, GError **er
 
 static void enforce_close(gpointer self)
 {
-    g_ptr_array_unref(self);
+    if (self != NULL)
+        g_ptr_array_unref(self);
 }
 
 static gboolean write_outcome(Dispatch *dispatch, const char *adapter, const Order *order,

@@ -266,7 +266,7 @@ static int mail_turn(Dispatch *dispatch, gpointer self, GError **error)
     Mailer *mailer = self;
     if (mailer->unwritten.id != 0 && !write_outcome(dispatch, mailer, error))
         return -1;
-    int lease_s = (int)dispatch->config->mail_timeout_s + LEASE_MARGIN_S;
+    int lease_s = 2 * (int)dispatch->config->mail_timeout_s + LEASE_MARGIN_S;
     g_autoptr(GError) why = NULL;
     g_autoptr(PstOutboxMail) row = pst_outbox_claim(dispatch->pg, dispatch->worker, lease_s, &why);
     if (why != NULL) {

@@ -14,6 +14,7 @@ import pytest
 
 from broker import Kafka
 from cluster import Postgres
+from desk import Desk, make_template
 from mailserver import MailServer
 from ports import free_port as any_free_port
 from program import Runner
@@ -137,3 +138,25 @@ def small_disk(work_dir):
     """A file system of 8 MiB, for disks that are full."""
     with SmallDisk(work_dir) as disk:
         yield disk
+
+
+@pytest.fixture(scope="session")
+def desk_template(postgres, session_dir):
+    """The name of a database with the schema, to copy from."""
+    return make_template(Runner(find_program, session_dir), postgres)
+
+
+@pytest.fixture
+def desk(runner, postgres, work_dir, desk_template):
+    """A database with schema, networks and two customers, enforcing, its clock ours."""
+    own = Desk(runner, postgres, work_dir, desk_template)
+    yield own
+    runner.clean_up()
+    postgres.drop_database(own.database)
+
+
+@pytest.fixture
+def own_desk(runner, own_postgres, work_dir):
+    """The same on a durable cluster of this test's own, to be killed at will."""
+    yield Desk(runner, own_postgres, work_dir, make_template(runner, own_postgres))
+    runner.clean_up()
