@@ -9,16 +9,12 @@
 #include "writer.h"
 
 static gboolean wants_backtest;
-static char *networks_text;
 static char *format_text;
 
 static const GOptionEntry options[] = {
     {"backtest", 0, 0, G_OPTION_ARG_NONE, &wants_backtest,
      "Judge recorded flows from FILEs instead of the bus, print what would be flagged, and end",
      NULL},
-    {"networks", 0, 0, G_OPTION_ARG_STRING, &networks_text,
-     "With --backtest: our own networks, for flows that do not say which side is ours",
-     "FILE|CIDR,..."},
     {"format", 0, 0, G_OPTION_ARG_STRING, &format_text,
      "With --backtest: text (for people) or json (a verdict a line)", "text|json"},
     {NULL},
@@ -50,7 +46,7 @@ static int fail(const char *what, GError *error)
     return pst_run_fail_take(what, error);
 }
 
-static int run_backtest(const PstRun *run, const EngineConf *engine)
+static int run_backtest(const PstRun *run, const Settings *settings, const EngineConf *engine)
 {
     GError *error = NULL;
     BacktestOptions backtest_options = {
@@ -64,8 +60,8 @@ static int run_backtest(const PstRun *run, const EngineConf *engine)
     if (error == NULL && run->args[0] == NULL)
         g_set_error(&error, PST_ERROR, PST_ERROR_USAGE,
                     "--backtest needs at least one FILE (- is standard input)");
-    if (error == NULL && networks_text != NULL)
-        networks = pst_networks_load(networks_text, &error);
+    if (error == NULL && settings->networks != NULL)
+        networks = pst_networks_load(settings->networks, &error);
     backtest_options.networks = networks;
     if (error != NULL || !backtest(&backtest_options, &error))
         return fail("backtest", error);
@@ -81,8 +77,8 @@ static gboolean check_usage(const PstRun *run, const Settings *settings, GError 
         wrong = "--database is missing: \"host=... user=postern_ingest dbname=...\"";
     else if (run->args[0] != NULL)
         wrong = "FILEs are read with --backtest only";
-    else if (networks_text != NULL || format_text != NULL)
-        wrong = "--networks and --format belong to --backtest";
+    else if (format_text != NULL)
+        wrong = "--format belongs to --backtest";
     if (wrong != NULL)
         g_set_error_literal(error, PST_ERROR, PST_ERROR_USAGE, wrong);
     return wrong == NULL;
@@ -140,14 +136,13 @@ int main(int argc, char **argv)
     if (!settings_engine(&settings, &engine, &error))
         status = fail("configuration", error);
     else if (wants_backtest)
-        status = run_backtest(&run, &engine);
+        status = run_backtest(&run, &settings, &engine);
     else if (run_scorer(&run, &settings, &engine, &meters, &error))
         status = PST_EXIT_DONE;
     else
         status = fail("scorer", error);
     pst_run_done(&run);
     pst_conf_clear(settings_rows, &settings);
-    g_free(networks_text);
     g_free(format_text);
     return status;
 }

@@ -26,6 +26,9 @@ const PstConfRow settings_rows[] = {
         "Readers of one group share the partitions."),
     ROW("partitions", PST_CONF_INT, partitions, "", 1, PST_PARTITIONS_MAX, "8",
         "How many partitions the topics get if they do not exist yet."),
+    ROW("networks", PST_CONF_TEXT, networks, "", 0, 0, "",
+        "Our own networks, FILE or CIDR,...: for backtests of flows that do not say which side is "
+        "ours."),
     ROW("state", PST_CONF_TEXT, state, "", 0, 0, "",
         "Folder for what this host keeps: the key of the hashes, made at the first start."),
     ROW("hash_secret", PST_CONF_TEXT, hash_secret, "", 0, 0, "",

@@ -9,6 +9,7 @@ typedef struct {
     char *bus_options;
     char *database;
     char *group;
+    char *networks;
     gint64 partitions;
     char *state;
     char *hash_secret;

@@ -349,6 +349,21 @@ def test_two_scorers_share_a_kafka_bus_and_one_dies(own_kafka, desk, publish, st
     assert second.metric("postern_scorer_partitions") == PARTITIONS
 
 
+def test_a_kafka_broker_killed_and_back(own_kafka, desk, publish, start, expected):
+    """C6, S1: what was acknowledged is there, and is read once."""
+    flows = traffic()
+    publish(own_kafka.uri, flows[:300])
+    scorer = start(desk, bus=own_kafka.uri)
+    until(lambda: sum(row[2] for row in desk.activity()) > 0, "some of it is read")
+    own_kafka.kill()
+    until(lambda: "bus is away" in readiness(scorer), "it says that the bus is away")
+    own_kafka.start()
+    publish(own_kafka.uri, flows[300:], epoch=2)
+    until(lambda: sum(row[2] for row in desk.activity()) == 612, "everything read", timeout_s=60)
+    scorer.wait_ready(f"{scorer.url}/readyz")
+    same_but_positions(desk.result(), expected)
+
+
 REPORT = """\
 From: Feedback <fbl@reporter.example>
 Subject: Complaint

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Any bytes as a file for --backtest: read to its end, each step a flow, a heartbeat or a refusal.
+ */
+#include <glib.h>
+#include <stdint.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "flow_reader.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    int fd = memfd_create("flows", MFD_CLOEXEC);
+    if (fd < 0 || write(fd, data, size) != (ssize_t)size)
+        return 0;
+    g_autofree char *path = g_strdup_printf("/proc/self/fd/%d", fd);
+    g_autoptr(FlowReader) reader = flow_reader_open(path, NULL);
+    g_assert(reader != NULL);
+    PstFlow flow;
+    PstHeartbeat beat;
+    size_t steps = 0;
+    FlowRead item;
+    while ((item = flow_reader_next(reader, &flow, &beat, NULL)) != FLOW_READ_END) {
+        g_assert(item != FLOW_READ_FAILED);
+        g_assert(++steps <= size); /* a step takes at least one byte */
+    }
+    close(fd);
+    return 0;
+}
