@@ -44,3 +44,7 @@ void pst_codec_flow_json(const PstFlow *flow, GString *out);
  * or RFC 3339 text). FALSE: not one flow object; @out untouched. One line, no newline needed. */
 gboolean pst_codec_flow_from_json(const char *line, gsize len, PstFlow *out)
     G_GNUC_WARN_UNUSED_RESULT;
+/* Where the first JSON object (or array) of @text ends: bytes up to and with its closing bracket; 0
+ * if it does not end within @len or nests deeper than 16. goflow2 now and then prints two on a
+ * line. */
+gsize pst_codec_json_object_len(const char *text, gsize len);

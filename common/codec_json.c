@@ -168,8 +168,7 @@ void pst_codec_flow_json(const PstFlow *flow, GString *out)
     g_string_append_c(out, '}');
 }
 
-/* json-glib's parser calls itself for each level: strangers do not choose how deep. */
-static gboolean is_shallow(const char *text, gsize len)
+gsize pst_codec_json_object_len(const char *text, gsize len)
 {
     guint depth = 0;
     gboolean in_string = FALSE;
@@ -182,13 +181,24 @@ static gboolean is_shallow(const char *text, gsize len)
         } else if (text[i] == '"') {
             in_string = TRUE;
         } else if (text[i] == '{' || text[i] == '[') {
+            /* json-glib's parser calls itself for each level: strangers do not choose how deep */
             if (++depth > DEPTH_MAX)
-                return FALSE;
-        } else if ((text[i] == '}' || text[i] == ']') && depth > 0) {
-            depth--;
+                return 0;
+        } else if ((text[i] == '}' || text[i] == ']') && depth > 0 && --depth == 0) {
+            return i + 1;
         }
     }
-    return TRUE;
+    return 0;
+}
+
+/* json-glib stops reading behind the first value; a line with more on it is not one flow. */
+static gboolean is_one_object(const char *text, gsize len)
+{
+    gsize end = pst_codec_json_object_len(text, len);
+    for (gsize i = end; i < len; i++)
+        if (!g_ascii_isspace(text[i]))
+            return FALSE;
+    return end > 0;
 }
 
 /* A whole number ≥ 0, as a JSON number (goflow2 prints some as 1.7e18). */
@@ -261,7 +271,6 @@ static gboolean net_of(const char *text, guint64 *out)
     return TRUE;
 }
 
-/* Names of @n values that pst_…_name gives, in order. */
 static gboolean rate_source_of(const char *text, guint64 *out)
 {
     for (guint i = 0; i <= PST_RATE_OPERATOR; i++)
@@ -353,7 +362,8 @@ static void settle(PstFlow *flow)
 
 gboolean pst_codec_flow_from_json(const char *line, gsize len, PstFlow *out)
 {
-    if (len > LINE_MAX_BYTES || !g_utf8_validate(line, (gssize)len, NULL) || !is_shallow(line, len))
+    if (len > LINE_MAX_BYTES || !g_utf8_validate(line, (gssize)len, NULL) ||
+        !is_one_object(line, len))
         return FALSE;
     g_autoptr(JsonParser) parser = json_parser_new_immutable();
     if (!json_parser_load_from_data(parser, line, (gssize)len, NULL))

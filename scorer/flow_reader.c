@@ -85,17 +85,21 @@ static Form form_of(const FlowReader *r)
     return i < r->end && (r->window[i] == '"' || r->window[i] == '}') ? FORM_JSON : FORM_PROTOBUF;
 }
 
-/* The next line without its end. FALSE: none is complete yet. */
+/* The next line without its end; of several objects on one line (goflow2's workers do not wait for
+ * one another's newline) the next object. FALSE: none is complete yet. */
 static gboolean take_line(FlowReader *r, const char **out_line, gsize *out_len)
 {
-    const guint8 *start = r->window + r->at;
-    const guint8 *newline = memchr(start, '\n', r->end - r->at);
-    if (newline == NULL && !(r->ended && r->at < r->end))
+    const char *start = (const char *)r->window + r->at;
+    gsize left = r->end - r->at;
+    const char *newline = memchr(start, '\n', left);
+    if (newline == NULL && !(r->ended && left > 0))
         return FALSE;
-    gsize len = newline != NULL ? (gsize)(newline - start) : r->end - r->at;
-    *out_line = (const char *)start;
-    *out_len = len;
-    r->at += len + (newline != NULL);
+    gsize len = newline != NULL ? (gsize)(newline - start) : left;
+    gsize first = pst_codec_json_object_len(start, len);
+    gboolean more = first > 0 && first < len && start[first] == '{';
+    *out_line = start;
+    *out_len = more ? first : len;
+    r->at += more ? first : len + (newline != NULL);
     return TRUE;
 }
 

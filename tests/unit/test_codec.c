@@ -235,6 +235,7 @@ Test(flow_json, refuses_what_is_no_flow)
     cr_assert(refused("{\"src_addr\":\"1.1.1.1\",\"dst_addr\":\"2.2.2.2\",\"bytes\":\"x\"}"));
     cr_assert(refused("{\"src_addr\":\"1.1.1.1\",\"dst_addr\":\"2.2.2.2\",\"bytes\":[1]}"));
     cr_assert(refused("{\"src_addr\":\"1.1.1.1\",\"dst_addr\":\"2.2.2.2\"} x"));
+    cr_assert(refused("{\"src_addr\":\"1.1.1.1\",\"dst_addr\":\"2.2.2.2\"}{}"));
 }
 
 Test(flow_json, depth_of_strangers_is_bounded)

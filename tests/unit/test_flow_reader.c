@@ -71,6 +71,17 @@ Test(flow_reader, reads_lines_with_and_without_an_end)
     cr_assert_eq(read_text("").flows, 0);
 }
 
+/* As goflow2 2.2.6 printed it with two workers: the newlines come together. */
+Test(flow_reader, reads_two_objects_on_a_line)
+{
+    Counts counts = read_text(LINE "\n" LINE LINE "\n\n" LINE LINE);
+    cr_assert_eq(counts.flows, 5);
+    cr_assert_eq(counts.refused, 0);
+    counts = read_text(LINE "{\"torn\n" LINE " junk\n");
+    cr_assert_eq(counts.flows, 1);
+    cr_assert_eq(counts.refused, 2);
+}
+
 Test(flow_reader, goes_on_after_a_line_that_is_no_flow)
 {
     Counts counts = read_text(LINE "\nnonsense\n{}\n" LINE "\n");
