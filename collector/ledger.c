@@ -59,28 +59,6 @@ static void drop_gap(Sequence *sequence, guint i)
             (sequence->n_gaps - i) * sizeof sequence->gaps[0]);
 }
 
-/* A late datagram [from, from + len) takes its part out of the gap that it left. */
-static gboolean fill_gap(Sequence *sequence, guint32 from, guint32 len)
-{
-    for (guint i = 0; i < sequence->n_gaps; i++) {
-        Gap *gap = &sequence->gaps[i];
-        guint32 before = from - gap->from;
-        if (before >= gap->len || len > gap->len - before)
-            continue;
-        guint32 after = gap->len - before - len;
-        gint64 found_ns = gap->found_ns;
-        if (before > 0)
-            gap->len = before;
-        else
-            drop_gap(sequence, i);
-        if (after > 0 && sequence->n_gaps < LEDGER_GAPS)
-            sequence->gaps[sequence->n_gaps++] =
-                (Gap){.from = from + len, .len = after, .found_ns = found_ns};
-        return TRUE;
-    }
-    return FALSE;
-}
-
 static void charge(Ledger *ledger, const Sequence *sequence, const Gap *gap,
                    guint64 *kernel_datagrams)
 {
@@ -101,15 +79,36 @@ static void charge(Ledger *ledger, const Sequence *sequence, const Gap *gap,
     ledger->lost[PST_LOSS_NETWORK] += records - lost_malformed - lost_kernel;
 }
 
-static void add_gap(Ledger *ledger, Sequence *sequence, guint32 len, gint64 now_ns)
+/* Where there is no room, the oldest has waited long enough. */
+static void push_gap(Ledger *ledger, Sequence *sequence, const Gap *gap)
 {
     if (sequence->n_gaps == LEDGER_GAPS) {
         guint64 none = 0;
         charge(ledger, sequence, &sequence->gaps[0], &none);
         drop_gap(sequence, 0);
     }
-    sequence->gaps[sequence->n_gaps++] =
-        (Gap){.from = sequence->expected, .len = len, .found_ns = now_ns};
+    sequence->gaps[sequence->n_gaps++] = *gap;
+}
+
+/* A late datagram [from, from + len) takes its part out of the gap that it left. */
+static gboolean fill_gap(Ledger *ledger, Sequence *sequence, guint32 from, guint32 len)
+{
+    for (guint i = 0; i < sequence->n_gaps; i++) {
+        Gap *gap = &sequence->gaps[i];
+        guint32 before = from - gap->from;
+        if (before >= gap->len || len > gap->len - before)
+            continue;
+        Gap behind = {
+            .from = from + len, .len = gap->len - before - len, .found_ns = gap->found_ns};
+        if (before > 0)
+            gap->len = before;
+        else
+            drop_gap(sequence, i);
+        if (behind.len > 0)
+            push_gap(ledger, sequence, &behind);
+        return TRUE;
+    }
+    return FALSE;
 }
 
 /* What the counter says about the message at @at that uses up @len numbers. */
@@ -121,7 +120,7 @@ static void follow(Ledger *ledger, Sequence *sequence, guint32 at, guint32 len, 
                                         : (gint32)(REORDER_DATAGRAMS * MAX(sequence->mean, 1.0));
     if (ahead > 0 && (guint32)ahead <= sequence->slack)
         ahead = 0; /* the records that could not be seen */
-    if (ahead < 0 && fill_gap(sequence, at, len)) {
+    if (ahead < 0 && fill_gap(ledger, sequence, at, len)) {
         ledger->reordered++;
         return;
     }
@@ -133,7 +132,8 @@ static void follow(Ledger *ledger, Sequence *sequence, guint32 at, guint32 len, 
         ledger->restarts++;
         sequence->n_gaps = 0;
     } else if (ahead > 0) {
-        add_gap(ledger, sequence, (guint32)ahead, now_ns);
+        Gap gap = {.from = sequence->expected, .len = (guint32)ahead, .found_ns = now_ns};
+        push_gap(ledger, sequence, &gap);
     }
     sequence->expected = at + len;
 }
