@@ -221,13 +221,25 @@ static void fill_record(const Fixbuf *fixbuf, const Template *template, Record *
     *out = filling.record;
 }
 
-/* libfixbuf holds an element to its native width; exporters do not always. */
+static gboolean repeats(const Template *template, guint index)
+{
+    for (guint i = 0; i < index; i++) {
+        if (template->fields[i].id == template->fields[index].id &&
+            template->fields[i].pen == template->fields[index].pen)
+            return TRUE;
+    }
+    return FALSE;
+}
+
+/* libfixbuf holds an element to its native width, and gives the first of a repeated one; exporters
+ * do otherwise. */
 static gboolean is_readable(const Fixbuf *fixbuf, const Template *template)
 {
     for (guint i = 0; i < template->n_fields; i++) {
         const Field *field = &template->fields[i];
         const Element *element = element_find(field->pen, field->id);
-        if (element != NULL && field->len > slot_of(fixbuf, element)->width)
+        if (element != NULL &&
+            (field->len > slot_of(fixbuf, element)->width || repeats(template, i)))
             return FALSE;
     }
     return TRUE;

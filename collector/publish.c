@@ -259,7 +259,7 @@ static void judge_readiness(Publisher *publisher)
     if (idle)
         publisher->progress = publisher->now;
     gboolean moving = pst_mono_since(publisher->now, publisher->progress).ns < STALLED_NS;
-    g_atomic_int_set(&publisher->ready, publisher->connected && moving);
+    __atomic_store_n(&publisher->ready, publisher->connected && moving, __ATOMIC_RELAXED);
 }
 
 gboolean publisher_tick(Publisher *publisher, PstMono now, GError **error)
@@ -303,7 +303,7 @@ gboolean publisher_flush(Publisher *publisher, int timeout_ms, GError **error)
 
 gboolean publisher_ready(const Publisher *publisher, GString *out_reasons)
 {
-    if (g_atomic_int_get(&publisher->ready))
+    if (__atomic_load_n(&publisher->ready, __ATOMIC_RELAXED))
         return TRUE;
     g_string_append_printf(out_reasons, "output %s: batches do not get through\n",
                            publisher->options.output);

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* exportseeds FOLDER: writes the first inputs of the fuzz targets netflow_v5, netflow_v9, ipfix and
+ * pcap into FOLDER/NOUN, made with the builders of the unit tests. */
+#include <stdio.h>
+
+#include "export_builder.h"
+
+static const char *folder;
+
+static void save(const char *noun, const char *name, const GByteArray *bytes)
+{
+    g_autofree char *dir = g_build_filename(folder, noun, NULL);
+    g_autofree char *path = g_build_filename(dir, name, NULL);
+    g_autoptr(GError) error = NULL;
+    if (g_mkdir_with_parents(dir, 0755) != 0 ||
+        !g_file_set_contents(path, (const char *)bytes->data, bytes->len, &error)) {
+        fprintf(stderr, "exportseeds: %s\n", error != NULL ? error->message : path);
+        exit(1);
+    }
+}
+
+/* A row of datagrams, as fuzz_export.h reads it. Takes the bytes. */
+static void add(GByteArray *row, GByteArray *datagram)
+{
+    guint8 head[3] = {0, (guint8)(datagram->len >> 8), (guint8)datagram->len};
+    g_byte_array_append(row, head, sizeof head);
+    g_byte_array_append(row, datagram->data, datagram->len);
+    g_byte_array_unref(datagram);
+}
+
+static GByteArray *row_new(guint8 mode)
+{
+    GByteArray *row = g_byte_array_new();
+    g_byte_array_append(row, &mode, 1);
+    return row;
+}
+
+static GByteArray *finish(Export *e)
+{
+    export_end(e);
+    return e->bytes;
+}
+
+static void put_flow(Export *e)
+{
+    export_u32(e, 0xc6120001);
+    export_u32(e, 0xcb007105);
+    export_u16(e, 40000);
+    export_u16(e, 25);
+    export_u8(e, 6);
+    export_u8(e, 0x1b);
+}
+
+static GByteArray *templates(guint16 version, gboolean with_data)
+{
+    Export e = export_new((Export){.version = version, .domain = 1, .uptime_ms = 100000});
+    export_template(&e, 256, F(8, 4), F(12, 4), F(7, 2), F(11, 2), F(4, 1), F(6, 1));
+    export_template(&e, 257, F(8, 4), F(82, FIELD_VARIABLE), F(1, 8), F(22, 4), F(21, 4));
+    export_options(&e, 258, 1, F(144, 4), F(302, 4), F(305, 4), F(306, 4), F(160, 8));
+    if (!with_data)
+        return finish(&e);
+    export_data(&e, 258);
+    for (guint i = 1; i < 5; i++)
+        export_u32(&e, i);
+    export_u64(&e, (guint64)EXPORT_S * 1000);
+    export_data(&e, 256);
+    put_flow(&e);
+    put_flow(&e);
+    return finish(&e);
+}
+
+static GByteArray *data_only(guint16 version)
+{
+    Export e = export_new((Export){.version = version, .domain = 1, .uptime_ms = 200000});
+    export_data(&e, 257);
+    export_u32(&e, 0xc6120001);
+    export_u8(&e, 2);
+    export_text(&e, "ge");
+    export_u64(&e, 1000);
+    export_u32(&e, 90000);
+    export_u32(&e, 95000);
+    export_data(&e, 256);
+    put_flow(&e);
+    return finish(&e);
+}
+
+static GByteArray *times(guint16 version)
+{
+    Export e = export_new((Export){.version = version, .domain = 2});
+    export_template(&e, 300, F(150, 4), F(153, 8), F(154, 8), F(157, 8), F(158, 4), F(161, 4),
+                    F(323, 8), F(27, 16), F(28, 16), F(62, 16), F(56, 6), F(139, 2), F(34, 4));
+    export_data(&e, 300);
+    for (guint i = 0; i < 98; i++)
+        export_u8(&e, (guint8)(i * 7));
+    return finish(&e);
+}
+
+static void save_stateful(guint16 version, const char *noun)
+{
+    for (guint8 mode = 0; mode < 4; mode++) {
+        GByteArray *row = row_new(mode);
+        g_autofree char *name = g_strdup_printf("seed-%u", mode);
+        add(row, mode % 2 ? data_only(version) : templates(version, TRUE));
+        add(row, templates(version, mode < 2));
+        add(row, data_only(version));
+        add(row, times(version));
+        save(noun, name, row);
+        g_byte_array_unref(row);
+    }
+}
+
+static void save_v5(void)
+{
+    V5Record records[2] = {{.src = 0xc6120001,
+                            .dst = 0xcb007105,
+                            .packets = 10,
+                            .bytes = 1500,
+                            .first_ms = 90000,
+                            .last_ms = 95000,
+                            .src_port = 40000,
+                            .dst_port = 25,
+                            .flags = 0x1b,
+                            .proto = 6},
+                           {.proto = 1, .dst_port = 0x0303}};
+    V5Header header = {.uptime_ms = 100000, .sampling = 0x4064};
+    GByteArray *row = row_new(0);
+    GByteArray *glued = v5_export(&header, records, 2);
+    GByteArray *more = v5_export(&header, records, 1);
+    g_byte_array_append(glued, more->data, more->len);
+    add(row, glued);
+    add(row, more);
+    save("netflow_v5", "seed", row);
+    g_byte_array_unref(row);
+}
+
+static void put_le32(GByteArray *out, guint32 v)
+{
+    v = GUINT32_TO_LE(v);
+    g_byte_array_append(out, (guint8 *)&v, 4);
+}
+
+/* One UDP packet with a VLAN tag in a pcap file. */
+static void save_pcap(void)
+{
+    Export p = {.bytes = g_byte_array_new()};
+    export_zeros(&p, 12);
+    export_u32(&p, 0x8100000a);
+    export_u16(&p, 0x0800);
+    export_u32(&p, 0x4500002c);
+    export_u32(&p, 0);
+    export_u32(&p, 0x40110000);
+    export_u32(&p, 0xc0000201);
+    export_u32(&p, 0xc0000202);
+    export_u32(&p, 2055u << 16 | 2055);
+    export_u32(&p, 24u << 16);
+    export_zeros(&p, 16);
+    GByteArray *file = g_byte_array_new();
+    static const guint32 header[] = {0xa1b2c3d4, 0x00040002, 0, 0, 65535, 1};
+    for (gsize i = 0; i < G_N_ELEMENTS(header); i++)
+        put_le32(file, header[i]);
+    put_le32(file, EXPORT_S);
+    put_le32(file, 0);
+    put_le32(file, p.bytes->len);
+    put_le32(file, p.bytes->len);
+    g_byte_array_append(file, p.bytes->data, p.bytes->len);
+    save("pcap", "ethernet-vlan", file);
+    save("pcap", "packet", p.bytes);
+    GByteArray *ipfix = templates(VERSION_IPFIX, TRUE);
+    save("pcap", "ipfix", ipfix);
+    g_byte_array_unref(ipfix);
+    g_byte_array_unref(file);
+    g_byte_array_unref(p.bytes);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc != 2) {
+        fprintf(stderr, "usage: exportseeds FOLDER (tests/fuzz/corpus)\n");
+        return 2;
+    }
+    folder = argv[1];
+    save_v5();
+    save_stateful(VERSION_V9, "netflow_v9");
+    save_stateful(VERSION_IPFIX, "ipfix");
+    save_pcap();
+    return 0;
+}
