@@ -36,11 +36,20 @@ static gboolean load_producers(PstPg *pg, PstHold *hold, GError **error)
     return TRUE;
 }
 
-/* A partition count that differs is the operator's mistake, not the data's. */
+/* A partition count that differs, or a database without (all of) our schema, is the operator's to
+ * set right, not the data's. */
 static void blame_configuration(PstPg *pg, GError **error)
 {
-    if (error != NULL && *error != NULL && strcmp(pst_pg_sqlstate(pg), "PT001") == 0)
-        (*error)->code = PST_ERROR_USAGE;
+    static const char *const no_schema[] = {"3F000", "42883", "42P01", NULL};
+    const char *state = pst_pg_sqlstate(pg);
+    gboolean unprepared = g_strv_contains(no_schema, state);
+    if (error == NULL || *error == NULL || (!unprepared && strcmp(state, "PT001") != 0))
+        return;
+    (*error)->code = PST_ERROR_USAGE;
+    if (unprepared)
+        g_prefix_error(error,
+                       "run \"postern schema install\" or \"postern schema upgrade\" on this "
+                       "database first: ");
 }
 
 static PstHold *writer_take(PstSink *sink, guint32 partition, guint32 partitions, const char *owner,

@@ -295,6 +295,14 @@ def test_another_number_of_partitions_is_refused(desk, publish, runner, start, b
     assert "5 partitions" in done.stderr and "4" in done.stderr
 
 
+def test_a_database_without_the_schema_is_named_with_the_remedy(postgres, database, publish, runner,
+                                                               bus_path):
+    publish(f"embedded:{bus_path}", traffic(5))
+    done = runner.run("postern-scorer", "--bus", f"embedded:{bus_path}", "--database",
+                      postgres.conninfo(database), status=2)
+    assert "postern schema install" in done.stderr
+
+
 def test_ends_in_order_and_goes_on_where_it_stood(desk, publish, start, bus_path, expected):
     flows = traffic()
     publish(f"embedded:{bus_path}", flows[:300])
