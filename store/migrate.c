@@ -173,7 +173,9 @@ static gboolean apply(PstPg *pg, const PstEmbedded *file, GError **error)
                     record(pg, file, error) && pst_pg_commit(pg, error);
     if (!done) {
         pst_pg_rollback(pg);
-        g_prefix_error(error, "%s: ", file->name);
+        gboolean rights = strcmp(pst_pg_sqlstate(pg), "42501") == 0; /* insufficient privilege */
+        g_prefix_error(error, "%s%s: ", rights ? "connect as a superuser of PostgreSQL: " : "",
+                       file->name);
     }
     return done;
 }

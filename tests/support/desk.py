@@ -94,7 +94,9 @@ class Desk:
             SELECT %s, 0, 10, t - interval '1 minute', %s, t, t, t - interval '1 minute', t, %s, %s,
                 420, 400, 380, 20, 300, 'S', 'smtp', 12, '{25}', 1, true, '{203.0.113.1}',
                 '[{"name": "burst", "points": 950, "text": "420 new mail connections."}]',
-                (SELECT jsonb_agg(jsonb_build_object('at', t - make_interval(secs => i),
+                (SELECT jsonb_agg(jsonb_build_object(
+                    'at_ns', (extract(epoch FROM t) * 1000)::bigint * 1000000
+                             - i::bigint * 1000000000,
                     'destination', '198.51.100.' || i, 'port', 25)) FROM generate_series(1, 16) i),
                 'edet-1'
             FROM (SELECT postern.now() - %s::interval AS t) AS x RETURNING id""",
