@@ -34,12 +34,13 @@ static void burst(PstVerdict *verdict, const WordsFacts *facts)
 {
     const Peak *peak = facts->peak;
     char usual[32];
-    say(verdict, "burst", floor(verdict->evidence),
-        "%u new %s%s on %s within %s; %s, its allowance is %s", peak->count,
-        peak->channel == CHANNEL_SESSIONS ? "sessions" : "destinations",
+    say(verdict, "burst", floor(verdict->evidence), "%u new %s%s on %s within %s; %s up to %s",
+        peak->count, peak->channel == CHANNEL_SESSIONS ? "sessions" : "destinations",
         is_sampled(verdict) ? " in samples" : "",
         peak->pair == PST_PAIR_SMTP ? "port 25" : "the submission ports", scale_text[peak->scale],
-        verdict->cold ? "cold address" : "address with history", number(peak->usual, usual));
+        verdict->cold ? "an address without a history of mail is allowed"
+                      : "its own history allows",
+        number(peak->usual, usual));
 }
 
 static void gate(PstVerdict *verdict, const WordsFacts *facts)
@@ -80,10 +81,10 @@ static void exporters(PstVerdict *verdict, const Episode *episode)
         const EpisodeExporter *e = &episode->exporter[i];
         char text[PST_ADDR_TEXT_MAX];
         if (pst_addr_present(&e->addr))
-            g_string_append_printf(list, "%s%s (1:%" G_GUINT64_FORMAT ")", i > 0 ? ", " : "",
-                                   pst_addr_format(&e->addr, text), e->rate);
+            g_string_append_printf(list, "%s%s (sampling 1:%" G_GUINT64_FORMAT ")",
+                                   i > 0 ? ", " : "", pst_addr_format(&e->addr, text), e->rate);
     }
-    say(verdict, "exporters", 0, "seen by %s", list->str);
+    say(verdict, "exporters", 0, "reported by router %s", list->str);
 }
 
 void evidence_words(PstVerdict *verdict, const WordsFacts *facts)

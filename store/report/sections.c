@@ -8,6 +8,9 @@
             "SELECT coalesce(json_agg(row_to_json(q)), '[]') FROM (" sql ") AS q"                  \
     }
 
+/* The sentence that weighs most; the others stand in the case. */
+#define FIRST_REASON "split_part(reason, E'\\n', 1) AS reason"
+
 const ReportSection report_sections[] = {
     SECTION("health", "Health", "",
             "SELECT what, value, state FROM ("
@@ -41,27 +44,29 @@ const ReportSection report_sections[] = {
             ") AS h ORDER BY place"),
     SECTION("new_blocks", "New blocks", "none",
             "SELECT blocked_at AS time, postern.unit_text(unit) AS address, customer, level,"
-            " scope, ports, cause, score, hold_until, case_id, reason FROM api_v1.block_history"
+            " scope, ports, cause, score, hold_until, case_id, " FIRST_REASON
+            " FROM api_v1.block_history"
             " WHERE blocked_at >= $1 AND blocked_at < $2 ORDER BY blocked_at, unit"),
     SECTION("new_warnings", "New warnings", "none",
             "SELECT opened_at AS time, postern.unit_text(unit) AS address, customer, cause,"
-            " category, state, accepted_at, deadline, case_id, reason FROM api_v1.deadlines"
+            " category, state, accepted_at, deadline, case_id, " FIRST_REASON
+            " FROM api_v1.deadlines"
             " WHERE opened_at >= $1 AND opened_at < $2 ORDER BY opened_at, unit"),
     SECTION("releases", "Released", "none",
             "SELECT opened_at AS time, postern.unit_text(unit) AS address, customer, level,"
             " round(extract(epoch FROM duration)) AS blocked_s, false_positive, released_by,"
             " case_id, release_reason AS reason FROM api_v1.block_history"
             " WHERE opened_at >= $1 AND opened_at < $2 ORDER BY opened_at, unit"),
-    SECTION("deadlines", "Deadlines: of the period, of the 24 hours after it, and stopped ones",
-            "none",
-            "SELECT deadline, postern.unit_text(unit) AS address, customer, state,"
-            " spam_since, then_scope, blocks_before, case_id, reason FROM api_v1.deadlines"
-            " WHERE deadline >= $1 AND deadline < $2::timestamptz + interval '24 hours'"
-            " OR closed_at IS NULL AND state IN ('disputed', 'suspended')"
-            " ORDER BY deadline NULLS FIRST, unit"),
+    SECTION(
+        "deadlines", "Deadlines: of the period, of the 24 hours after it, and stopped ones", "none",
+        "SELECT deadline, postern.unit_text(unit) AS address, customer, state,"
+        " spam_since, then_scope, blocks_before, case_id, " FIRST_REASON " FROM api_v1.deadlines"
+        " WHERE deadline >= $1 AND deadline < $2::timestamptz + interval '24 hours'"
+        " OR closed_at IS NULL AND state IN ('disputed', 'suspended')"
+        " ORDER BY deadline NULLS FIRST, unit"),
     SECTION("shadow_actions", "What enforce mode would have done", "nothing, or it was enforced",
             "SELECT at AS time, postern.unit_text(unit) AS address, customer, action, times,"
-            " replace(reason, E'\\n', ' ') AS reason FROM postern.shadow_action"
+            " " FIRST_REASON " FROM postern.shadow_action"
             " WHERE at >= $1 AND at < $2 ORDER BY at, unit"),
     SECTION("top_senders", "Top senders", "no mail was seen",
             "SELECT postern.unit_text(unit) AS address, customer, sessions, destinations, bytes,"
@@ -85,7 +90,8 @@ const ReportSection report_sections[] = {
             " WHERE received_at >= $1 AND received_at < $2 ORDER BY received_at LIMIT 100"),
     SECTION("not_acted_on", "Verdicts of band flag or block that nobody was told about", "none",
             "SELECT crossed_at AS time, postern.unit_text(unit) AS address, customer, band, score,"
-            " coalesce(action, 'due') AS because, reason FROM api_v1.verdicts"
+            " coalesce(action, 'due') AS because, " FIRST_REASON " FROM "
+            "api_v1.verdicts"
             " WHERE crossed_at >= $1 AND crossed_at < $2 AND band <> 'watch'"
             " AND (action IS NULL OR action IN ('not-ours', 'unassigned', 'other-tenancy',"
             " 'never-block', 'exempt', 'held')) ORDER BY crossed_at, unit LIMIT 200"),

@@ -337,12 +337,13 @@ Test(engine, evidence_is_said_in_words)
         trial_flow(&trial, &flow);
     }
     const PstVerdict *flag = row(&trial, PST_BAND_FLAG, FALSE);
-    cr_assert_str_eq(reason(flag, "burst"), "50 new destinations on port 25 within 10 s; cold "
-                                            "address, its allowance is 1.1");
+    cr_assert_str_eq(reason(flag, "burst"),
+                     "50 new destinations on port 25 within 10 s; an address without a history of "
+                     "mail is allowed up to 1.1");
     cr_assert_str_eq(reason(flag, "magnitude"),
                      "50 sessions to 50 new destinations in this and the last 3 hours");
     cr_assert_str_eq(reason(flag, "ports"), "destination port 25");
-    cr_assert_str_eq(reason(flag, "exporters"), "seen by 198.51.100.1 (1:1)");
+    cr_assert_str_eq(reason(flag, "exporters"), "reported by router 198.51.100.1 (sampling 1:1)");
     cr_assert_not_null(strstr(reason(flag, "failed-openings"), "were not answered"));
     cr_assert_gt(flag->failed, 0);
     trial_end(&trial);
