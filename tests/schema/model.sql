@@ -1,0 +1,164 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- Random events and the invariants that hold after each: for 14_model.sql (one after the other) and
+-- 15_together.sql (several at a time).
+
+-- Twelve units of three customers, and one that belongs to nobody.
+SELECT t.import(ARRAY[
+    '192.0.2.0/29|C1|Alice|vps|vps-1|||abuse@alice.example', '192.0.2.8/29|C2|Bob|vps|vps-2|||abuse@bob.example',
+    '2001:db8:1::/48|C3|Carol|vps|vps-3|56'], true);
+CREATE FUNCTION t.some_unit() RETURNS inet LANGUAGE sql VOLATILE AS $$
+    SELECT (ARRAY['192.0.2.1', '192.0.2.2', '192.0.2.3', '192.0.2.4', '192.0.2.9', '192.0.2.10', '192.0.2.11', '192.0.2.12',
+                  '2001:db8:1::/56', '2001:db8:1:100::/56', '192.0.2.200']::inet[])[1 + floor(random() * 11)::int] $$;
+CREATE FUNCTION t.owner(p_unit inet) RETURNS text LANGUAGE sql AS 'SELECT (postern.tenancy_at(p_unit, postern.now())).customer';
+
+-- One random event. Returns its name.
+CREATE FUNCTION t.something() RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    u inet := t.some_unit();
+    r float8 := random();
+    v_id bigint;
+BEGIN
+    IF r < 0.22 THEN
+        PERFORM t.verdict(u, (ARRAY['watch', 'flag', 'flag', 'block'])[1 + floor(random() * 4)::int],
+            (ARRAY['smtp', 'submission'])[1 + floor(random() * 2)::int], postern.now() - random() * interval '2 hours');
+        RETURN 'verdict';
+    ELSIF r < 0.30 THEN
+        PERFORM t.complaint(u, (ARRAY['trusted.example', 'a.example', 'b.example', 'c.example'])[1 + floor(random() * 4)::int],
+            random() < 0.5, postern.now() - random() * interval '3 days', (ARRAY['spam', 'phishing', 'botnet'])[1 + floor(random() * 3)::int]);
+        RETURN 'complaint';
+    ELSIF r < 0.42 THEN
+        PERFORM postern.apply_verdict(id) FROM postern.claim_verdicts(1 + floor(random() * 5)::int) AS id;
+        RETURN 'apply verdicts';
+    ELSIF r < 0.48 THEN
+        PERFORM postern.apply_complaint(id) FROM postern.claim_complaints(1 + floor(random() * 5)::int) AS id;
+        RETURN 'apply complaints';
+    ELSIF r < 0.56 THEN
+        -- Sometimes a worker dies between the lease, DATA and the answer.
+        FOR v_id IN SELECT id FROM postern.claim_mail('w', '10 minutes', 3) LOOP
+            CONTINUE WHEN random() < 0.05 OR NOT postern.mail_sending(v_id, 'w') OR random() < 0.05;
+            PERFORM postern.mail_outcome(v_id, 'w', (ARRAY['done', 'done', 'done', 'done', 'done', 'retry', 'refused', 'uncertain'])[1 + floor(random() * 8)::int], 250, '');
+        END LOOP;
+        RETURN 'mail';
+    ELSIF r < 0.66 THEN
+        PERFORM postern.order_outcome('null', o.unit, o.generation, (ARRAY['done', 'done', 'done', 'retry', 'refused'])[1 + floor(random() * 5)::int], '')
+           FROM postern.claim_orders('null', 'w', 3) AS o WHERE random() < 0.95;
+        RETURN 'orders';
+    ELSIF r < 0.74 THEN
+        PERFORM postern.fire_timer(id) FROM postern.due_timers(5) AS id;
+        RETURN 'timers';
+    ELSIF r < 0.82 THEN
+        PERFORM postern.request_unblock(u, t.owner(u));
+        RETURN 'unblock';
+    ELSIF r < 0.84 THEN
+        PERFORM postern.make_statement(u, t.owner(u), (ARRAY['fixed', 'disputed'])[1 + floor(random() * 2)::int], 'x');
+        RETURN 'statement';
+    ELSIF r < 0.855 THEN
+        PERFORM postern.ip_release(u, 'x', random() < 0.5, 'officer');
+        RETURN 'release';
+    ELSIF r < 0.86 THEN
+        PERFORM postern.extend_deadline(u, postern.now() + interval '2 days', 'x', 'officer');
+        RETURN 'extend';
+    ELSIF r < 0.865 THEN
+        PERFORM postern.decide_dispute(u, random() < 0.3, 'x', 'officer');
+        RETURN 'decide';
+    ELSIF r < 0.867 THEN
+        PERFORM t.import(ARRAY['192.0.2.0/29|' || (ARRAY['C1|Alice|vps|vps-1|||abuse@alice.example', 'C2|Bob|vps|vps-2|||abuse@bob.example'])[1 + floor(random() * 2)::int],
+            '192.0.2.8/29|C2|Bob|vps|vps-2|||abuse@bob.example', '2001:db8:1::/48|C3|Carol|vps|vps-3|56'], true);
+        RETURN 'import';
+    ELSIF r < 0.869 THEN
+        PERFORM postern.set_mode((ARRAY['shadow', 'enforce', 'enforce'])[1 + floor(random() * 3)::int], 'officer');
+        RETURN 'mode';
+    ELSIF r < 0.872 AND EXISTS (SELECT FROM postern.ip_state WHERE unit = u) THEN
+        PERFORM postern.transition(u, (ARRAY['listed', 'freeze_approved', 'freeze_withdrawn'])[1 + floor(random() * 3)::int],
+            (ARRAY['dnsbl', 'officer'])[1 + floor(random() * 2)::int], '{"zone": "zen.example"}');
+        RETURN 'freeze way';
+    ELSIF r < 0.8725 THEN
+        UPDATE postern.freeze_proposal SET confirmed_at = postern.now() WHERE state = 'scheduled';
+        PERFORM postern.commit_freeze(p.id) FROM postern.freeze_proposal p
+          WHERE p.state = 'scheduled' AND p.freeze_at <= postern.now() ORDER BY p.id LIMIT 1;
+        RETURN 'freeze';
+    ELSE
+        PERFORM t.later((ARRAY['1 minute', '10 minutes', '1 hour', '5 hours', '1 day', '9 days'])[1 + floor(random() ^ 2 * 6)::int]::interval);
+        RETURN 'time';
+    END IF;
+END
+$$;
+
+-- What must hold, each row one breach.
+CREATE VIEW t.breach AS
+    SELECT 'frozen without a freeze row, or the other way round' AS what, unit::text AS subject
+      FROM (SELECT unit FROM postern.ip_state WHERE state = 'frozen' EXCEPT SELECT unit FROM postern.ip_freeze) AS x
+    UNION ALL
+    SELECT 'a freeze row whose unit is not frozen', f.unit::text FROM postern.ip_freeze f JOIN postern.ip_state s USING (unit) WHERE s.state <> 'frozen'
+    UNION ALL
+    SELECT 'an open block in a state that has none, or none in one that has', s.unit || ' ' || s.state
+      FROM postern.ip_state s
+     WHERE (s.state IN ('blocked', 'unblocking', 'freeze_proposed', 'freeze_scheduled', 'frozen'))
+           <> (SELECT count(*) = 1 FROM postern.block b WHERE b.unit = s.unit AND upper_inf(b.during))
+    UNION ALL
+    SELECT 'blocked without the order', s.unit || ' ' || e.action
+      FROM postern.ip_state s JOIN postern.block b ON b.unit = s.unit AND upper_inf(b.during) LEFT JOIN postern.enforcement e ON e.unit = s.unit
+     WHERE s.state IN ('blocked', 'freeze_proposed', 'freeze_scheduled')
+       AND (e.action, e.ports) IS DISTINCT FROM (CASE b.scope WHEN 'ports' THEN 'block_ports' ELSE 'block_address' END, b.ports)
+    UNION ALL
+    SELECT 'open or opening without the order', s.unit || ' ' || e.action
+      FROM postern.ip_state s JOIN postern.enforcement e ON e.unit = s.unit
+     WHERE s.state IN ('clear', 'warned', 'unblocking') AND e.action <> 'open'
+    UNION ALL
+    SELECT 'frozen without the order', s.unit || ' ' || e.action
+      FROM postern.ip_state s LEFT JOIN postern.enforcement e ON e.unit = s.unit WHERE s.state = 'frozen' AND e.action IS DISTINCT FROM 'freeze'
+    UNION ALL
+    SELECT 'clear again before the network confirmed', b.unit || ' ' || b.id
+      FROM postern.block b JOIN postern.enforcement e ON e.unit = b.unit JOIN postern.spam_case c ON c.id = b.case_id
+      JOIN postern.ip_state s ON s.unit = b.unit
+     WHERE s.state = 'clear' AND c.outcome IN ('released', 'false-positive') AND upper(b.during) = s.changed_at
+       AND e.applied_generation < e.desired_generation
+    UNION ALL
+    SELECT 'an open warning without the state, or the state without one', s.unit || ' ' || s.state
+      FROM postern.ip_state s
+     WHERE (s.state = 'warned') <> EXISTS (SELECT FROM postern.warning w WHERE w.unit = s.unit AND w.closed_at IS NULL)
+    UNION ALL
+    SELECT 'a running deadline without its timer', w.unit || ' ' || w.id FROM postern.warning w
+     WHERE w.state = 'running' AND NOT EXISTS (SELECT FROM postern.timer x WHERE x.warning_id = w.id AND x.kind = 'deadline'
+                                                  AND x.fired_at IS NULL AND x.due_at >= w.deadline)
+    UNION ALL
+    SELECT 'a deadline timer of a warning that does not run', x.id::text FROM postern.timer x JOIN postern.warning w ON w.id = x.warning_id
+     WHERE x.kind IN ('deadline', 'reminder') AND x.fired_at IS NULL AND w.state <> 'running'
+    UNION ALL
+    SELECT 'a sanction without an accepted notice', b.id::text FROM postern.block b
+     WHERE b.cause = 'deadline' AND NOT EXISTS (
+           SELECT FROM postern.warning w JOIN postern.outbox o ON o.warning_id = w.id AND o.kind = 'warning'
+            WHERE w.case_id = b.case_id AND w.state = 'missed' AND w.accepted_at IS NOT NULL AND w.deadline <= lower(b.during)
+              AND o.accepted_at IS NOT NULL)
+    UNION ALL
+    SELECT 'a block at once without a verdict above watch', b.id::text FROM postern.block b LEFT JOIN postern.verdict v ON v.id = b.verdict_id
+     WHERE b.cause IN ('verdict', 'relapse') AND coalesce(v.band, 'watch') = 'watch'
+    UNION ALL
+    SELECT 'a deadline before its time', w.id::text FROM postern.warning w WHERE w.deadline < w.accepted_at + w.duration
+    UNION ALL
+    SELECT 'an open case in a clear state, or none in another', s.unit || ' ' || s.state
+      FROM postern.ip_state s
+     WHERE (s.state NOT IN ('clear', 'frozen')) <> EXISTS (SELECT FROM postern.spam_case c WHERE c.unit = s.unit AND NOT c.shadow AND c.closed_at IS NULL)
+        OR (s.case_id IS NOT NULL) <> (s.state NOT IN ('clear', 'frozen'))
+    UNION ALL
+    SELECT 'a level that fell within probation', b.id::text
+      FROM (SELECT b.*, lag(level) OVER w AS before, lag(upper(during)) OVER w AS closed
+              FROM postern.block b WHERE NOT b.false_positive WINDOW w AS (PARTITION BY unit, customer ORDER BY lower(during))) AS b
+     WHERE b.level <= b.before AND lower(b.during) < b.closed + interval '30 days'
+       AND NOT EXISTS (SELECT FROM postern.block f WHERE f.unit = b.unit AND f.customer = b.customer AND f.false_positive)
+    UNION ALL
+    SELECT 'the hold is not the ladder''s', b.id::text FROM postern.block b WHERE b.hold_until <> lower(b.during) + postern.hold_of(b.level)
+    UNION ALL
+    SELECT 'opened by the customer before the hold was over', b.id::text FROM postern.block b
+     WHERE b.released_by LIKE 'customer %' AND b.release_asked_at < b.hold_until
+    UNION ALL
+    SELECT 'a case of one tenant on a unit of another', s.unit::text FROM postern.ip_state s JOIN postern.spam_case c ON c.id = s.case_id
+     WHERE c.customer <> s.customer
+    UNION ALL
+    SELECT 'two mails for one occasion and recipient', min(dedup_key) FROM postern.outbox GROUP BY case_id, kind, warning_id, contact_email, left(dedup_key, -length(contact_email)) HAVING count(*) > 1
+    UNION ALL
+    SELECT 'a mail resent more than once', id::text FROM postern.outbox WHERE resends > 1
+    UNION ALL
+    SELECT 'a state change without an audit row', s.unit || ' ' || s.version FROM postern.ip_state s
+     WHERE s.version <> (SELECT count(*) FROM postern.audit_event a WHERE a.unit = s.unit AND a.effect IS NOT NULL
+                            AND a.effect NOT IN ('ignored', 'shadow') AND a.effect NOT LIKE 'refused by %');
