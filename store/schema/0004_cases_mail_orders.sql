@@ -278,12 +278,12 @@ CREATE FUNCTION postern.set_timer(p_kind text, p_unit postern.unit, p_warning_id
     LANGUAGE sql
     SET search_path = pg_catalog, postern, pg_temp
 AS $$
-    INSERT INTO postern.timer (dedup_key, kind, unit, warning_id, due_at, created_at)
+    INSERT INTO postern.timer AS t (dedup_key, kind, unit, warning_id, due_at, created_at)
     VALUES (format('%s:%s:%s', p_kind, p_key, extract(epoch FROM p_due_at)), p_kind, p_unit,
             p_warning_id, p_due_at, postern.now())
-    ON CONFLICT (dedup_key) DO NOTHING
+    ON CONFLICT (dedup_key) DO UPDATE SET fired_at = NULL, result = NULL WHERE t.result = 'cancelled'
 $$;
-COMMENT ON FUNCTION postern.set_timer(text, postern.unit, bigint, timestamptz, text) IS 'Sets a timer; the same one twice is one';
+COMMENT ON FUNCTION postern.set_timer(text, postern.unit, bigint, timestamptz, text) IS 'Sets a timer; the same one twice is one, a cancelled one comes back';
 
 CREATE FUNCTION postern.cancel_timers(p_unit postern.unit, p_kinds text[]) RETURNS void
     LANGUAGE sql

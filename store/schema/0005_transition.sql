@@ -171,13 +171,15 @@ CREATE FUNCTION postern.guard_may_freeze(m postern.move) RETURNS jsonb
     SET search_path = pg_catalog, postern, pg_temp
 AS $$
     SELECT CASE
+        WHEN m.customer IS NULL
+            THEN jsonb_build_object('action', 'unassigned', 'message', 'It belongs to no customer')
         WHEN EXISTS (SELECT FROM postern.never_block n WHERE n.net >>= m.unit OR n.net <<= m.unit)
             THEN jsonb_build_object('action', 'never-freeze', 'message', 'It is our own infrastructure')
         WHEN (postern.tenancy_at(m.unit, m.at)).shared
             THEN jsonb_build_object('action', 'never-freeze', 'message', 'Many users share this address')
     END
 $$;
-COMMENT ON FUNCTION postern.guard_may_freeze(postern.move) IS 'Not on the never-freeze list: infrastructure, shared addresses';
+COMMENT ON FUNCTION postern.guard_may_freeze(postern.move) IS 'A customer''s, and not on the never-freeze list: infrastructure, shared addresses';
 
 -- ---------------------------------------------------------------- effects: seeing, adding, warning
 

@@ -2,7 +2,7 @@
 -- A warning's deadline: from the mail's acceptance, with reminders, and what follows it.
 \ir support.sql
 SELECT t.enforce();
-SELECT plan(53);
+SELECT plan(54);
 
 -- the clock starts when the mail server has accepted the warning
 SELECT t.hit('192.0.2.1', 'flag');
@@ -129,4 +129,8 @@ SELECT is(t.timers(), 'clock-resumed', 'at most 72 hours');
 SELECT is((SELECT deadline - postern.now() FROM postern.warning WHERE unit = '192.0.2.22'), interval '18 hours', 'the rest of the time is left');
 SELECT is((postern.extend_deadline('192.0.2.22', postern.now() + interval '3 days', 'holidays', 'officer')) ->> 'action', 'extended', 'an officer gives more time');
 SELECT is((SELECT due_at - postern.now() FROM postern.timer WHERE kind = 'deadline' AND fired_at IS NULL AND unit = '192.0.2.22'), interval '3 days', 'the timer moved');
+-- a dispute that is over at once
+SELECT t.hit('192.0.2.23', 'flag'), t.post();
+SELECT postern.make_statement('192.0.2.23', 'C1', 'disputed', 'x'), postern.decide_dispute('192.0.2.23', false, 'no', 'officer');
+SELECT is((SELECT count(*) FROM postern.timer WHERE unit = '192.0.2.23' AND fired_at IS NULL), 3::bigint, 'a dispute that is over at once leaves the timers as they were');
 SELECT finish();

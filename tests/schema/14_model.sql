@@ -34,7 +34,10 @@ CALL t.run(current_setting('model.events')::int);
 SELECT is_empty('SELECT * FROM t.broken', 'every invariant holds after every event');
 SELECT is_empty('SELECT * FROM t.breach', 'and at the end');
 SELECT is((SELECT count(*) FROM t.did), current_setting('model.events')::bigint, 'all events were fired');
--- The test says something only if it has been everywhere.
-SELECT is_empty($$ SELECT effect FROM postern.state_transition WHERE effect NOT IN ('ignored', 'refuse', 'note', 'freeze', 'schedule_freeze', 'withdraw_freeze', 'propose_freeze', 'mark_false_positive', 'extend', 'resume_clock')
-                   EXCEPT SELECT effect FROM postern.audit_event $$, 'every common effect was reached');
+-- The test says something only if it has been everywhere; rarer places need a longer run.
+SELECT is_empty($$ SELECT unnest(ARRAY['watch', 'append', 'warn', 'block', 'start_clock', 'unblock', 'release', 'finish_release', 'note_enforced']
+                       || CASE WHEN current_setting('model.events')::int >= 20000 THEN
+                          ARRAY['relapse', 'note', 'remind', 'sanction', 'resolve', 'suspend', 'stop_clock', 'resume_clock', 'end_probation',
+                                'hand_over', 'propose_freeze', 'withdraw_freeze'] ELSE '{}' END)
+                   EXCEPT SELECT effect FROM postern.audit_event $$, 'it has been everywhere');
 SELECT finish();

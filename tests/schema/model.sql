@@ -18,8 +18,14 @@ DECLARE
     r float8 := random();
     v_id bigint;
 BEGIN
-    IF r < 0.22 THEN
-        PERFORM t.verdict(u, (ARRAY['watch', 'flag', 'flag', 'block'])[1 + floor(random() * 4)::int],
+    -- Half of the time somewhere where something is going on.
+    u := coalesce((SELECT unit FROM postern.ip_state WHERE state <> 'clear' AND random() < 0.5 ORDER BY random() LIMIT 1), u);
+    IF r < 0.04 THEN
+        -- A warned customer goes on.
+        PERFORM t.verdict(w.unit, 'watch') FROM postern.warning w WHERE w.state = 'running' ORDER BY random() LIMIT 1;
+        RETURN 'unheeded';
+    ELSIF r < 0.22 THEN
+        PERFORM t.verdict(u, (ARRAY['watch', 'flag', 'flag', 'flag', 'block'])[1 + floor(random() * 5)::int],
             (ARRAY['smtp', 'submission'])[1 + floor(random() * 2)::int], postern.now() - random() * interval '2 hours');
         RETURN 'verdict';
     ELSIF r < 0.30 THEN
@@ -47,32 +53,36 @@ BEGIN
         PERFORM postern.fire_timer(id) FROM postern.due_timers(5) AS id;
         RETURN 'timers';
     ELSIF r < 0.82 THEN
-        PERFORM postern.request_unblock(u, t.owner(u));
+        -- Sometimes spam is seen again before the network is open.
+        IF postern.request_unblock(u, t.owner(u)) ->> 'action' = 'unblocking' AND random() < 0.3 THEN
+            PERFORM t.verdict(u, 'flag'), t.later('1 minute');
+            PERFORM postern.apply_verdict(id) FROM postern.claim_verdicts(100) AS id;
+        END IF;
         RETURN 'unblock';
-    ELSIF r < 0.84 THEN
+    ELSIF r < 0.85 THEN
         PERFORM postern.make_statement(u, t.owner(u), (ARRAY['fixed', 'disputed'])[1 + floor(random() * 2)::int], 'x');
         RETURN 'statement';
-    ELSIF r < 0.855 THEN
+    ELSIF r < 0.86 THEN
         PERFORM postern.ip_release(u, 'x', random() < 0.5, 'officer');
         RETURN 'release';
-    ELSIF r < 0.86 THEN
+    ELSIF r < 0.87 THEN
         PERFORM postern.extend_deadline(u, postern.now() + interval '2 days', 'x', 'officer');
         RETURN 'extend';
-    ELSIF r < 0.865 THEN
+    ELSIF r < 0.875 THEN
         PERFORM postern.decide_dispute(u, random() < 0.3, 'x', 'officer');
         RETURN 'decide';
-    ELSIF r < 0.867 THEN
+    ELSIF r < 0.88 THEN
         PERFORM t.import(ARRAY['192.0.2.0/29|' || (ARRAY['C1|Alice|vps|vps-1|||abuse@alice.example', 'C2|Bob|vps|vps-2|||abuse@bob.example'])[1 + floor(random() * 2)::int],
             '192.0.2.8/29|C2|Bob|vps|vps-2|||abuse@bob.example', '2001:db8:1::/48|C3|Carol|vps|vps-3|56'], true);
         RETURN 'import';
-    ELSIF r < 0.869 THEN
+    ELSIF r < 0.882 THEN
         PERFORM postern.set_mode((ARRAY['shadow', 'enforce', 'enforce'])[1 + floor(random() * 3)::int], 'officer');
         RETURN 'mode';
-    ELSIF r < 0.872 AND EXISTS (SELECT FROM postern.ip_state WHERE unit = u) THEN
+    ELSIF r < 0.885 AND EXISTS (SELECT FROM postern.ip_state WHERE unit = u) THEN
         PERFORM postern.transition(u, (ARRAY['listed', 'freeze_approved', 'freeze_withdrawn'])[1 + floor(random() * 3)::int],
             (ARRAY['dnsbl', 'officer'])[1 + floor(random() * 2)::int], '{"zone": "zen.example"}');
         RETURN 'freeze way';
-    ELSIF r < 0.8725 THEN
+    ELSIF r < 0.886 THEN
         UPDATE postern.freeze_proposal SET confirmed_at = postern.now() WHERE state = 'scheduled';
         PERFORM postern.commit_freeze(p.id) FROM postern.freeze_proposal p
           WHERE p.state = 'scheduled' AND p.freeze_at <= postern.now() ORDER BY p.id LIMIT 1;
