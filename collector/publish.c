@@ -7,15 +7,17 @@
 #include "codec.h"
 #include "jsonout.h"
 #include "log.h"
+#include "probe.h"
 
 /* Batches that wait for the bus longer than this mean: it is away. */
 #define STALLED_NS (10 * PST_NS_PER_S)
 #define CONNECT_NS PST_NS_PER_S
 
-static const char *const topic_names[TOPIC_COUNT] = {
+static const char *const topic_names[TOPIC_COUNT + 1] = {
     [TOPIC_SMTP] = PST_TOPIC_SMTP,
     [TOPIC_FLOWS] = PST_TOPIC_FLOWS,
 };
+static const char *const smtp_only[] = {PST_TOPIC_SMTP, NULL};
 
 /* The open batch of one topic and partition. */
 typedef struct {
@@ -30,6 +32,7 @@ struct Publisher {
     JsonOut *json;        /* owned; NULL: bus */
     Lane *lanes;          /* TOPIC_COUNT × partitions; owned */
     GQueue waiting;       /* of Batch, closed, oldest first */
+    Probe *probe;         /* owned; NULL once we are connected, and for a bus that is a file */
     gboolean connected;   /* the topics are there */
     PstMono next_connect; /* not before */
     PstMono now;          /* of the last tick */
@@ -67,7 +70,12 @@ static gboolean open_bus(Publisher *publisher, GError **error)
                          .group_name = options->group_name,
                          .extra = options->extra};
     publisher->bus = pst_bus_open(options->output, &bus, error);
-    return publisher->bus != NULL;
+    if (publisher->bus == NULL)
+        return FALSE;
+    if (g_str_has_prefix(options->output, "kafka:"))
+        publisher->probe = probe_start(options->output, options->all ? topic_names : smtp_only,
+                                       (gint32)options->partitions);
+    return TRUE;
 }
 
 Publisher *publisher_open(const PublisherOptions *options, GError **error)
@@ -105,11 +113,13 @@ static gboolean ensure_topic(Publisher *publisher, Topic topic, GError **error)
 
 static gboolean connect_bus(Publisher *publisher, GError **error)
 {
-    if (publisher->connected || publisher->now.ns < publisher->next_connect.ns)
+    if (publisher->connected || publisher->now.ns < publisher->next_connect.ns ||
+        (publisher->probe != NULL && !probe_answered(publisher->probe)))
         return TRUE;
     g_autoptr(GError) failure = NULL;
     if (ensure_topic(publisher, TOPIC_SMTP, &failure) &&
         (!publisher->options.all || ensure_topic(publisher, TOPIC_FLOWS, &failure))) {
+        g_clear_pointer(&publisher->probe, probe_free);
         publisher->connected = TRUE;
         publisher->progress = publisher->now;
         return TRUE;
@@ -319,6 +329,7 @@ void publisher_close(Publisher *publisher)
 {
     if (publisher == NULL)
         return;
+    probe_free(publisher->probe);
     pst_bus_close(publisher->bus); /* reports what it drops through delivered() */
     json_out_close(publisher->json);
     for (guint i = 0; i < TOPIC_COUNT * publisher->options.partitions; i++)
