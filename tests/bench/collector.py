@@ -15,25 +15,27 @@ from rows import NETWORK, rows_of_files, rows_of_kafka
 from table import kernel_setting, print_table, short
 
 MAIL_SHARE = 0.02
-RECORDS = 18    # in a datagram
-RING = 2048     # different datagrams
+RING = 2048    # different datagrams
 
+Stream = collections.namedtuple("Stream", "dialect records seconds")
 Sent = collections.namedtuple("Sent", "datagrams flows mail seconds")
 Result = collections.namedtuple("Result", "flows_per_cpu_s peak_bytes sent lost")
 
 
-def send(tools, row, dialect, port, flows, rate):
+def send(tools, row, stream, rate, port):
     """Runs the generator and returns what it sent."""
-    ring = int(flows / RECORDS) + 1 if row.all_different else RING
-    out = subprocess.run([tools.program("flowgen"), "--format", dialect, "--count", str(int(flows)),
-                          "--rate", str(rate), "--mail", str(MAIL_SHARE), "--network", NETWORK,
-                          "--records", str(RECORDS), "--ring", str(ring), f"127.0.0.1:{port}"],
+    flows = int(rate * stream.seconds)
+    ring = flows // stream.records + 1 if row.all_different else RING
+    out = subprocess.run([tools.program("flowgen"), "--format", stream.dialect,
+                          "--count", str(flows), "--rate", str(rate), "--mail", str(MAIL_SHARE),
+                          "--network", NETWORK, "--records", str(stream.records),
+                          "--ring", str(ring), f"127.0.0.1:{port}"],
                          check=True, capture_output=True, text=True)
     told = json.loads(out.stdout)
     return Sent(*(told[name] for name in Sent._fields))
 
 
-def measure(tools, row, dialect, rate, seconds):
+def measure(tools, row, stream, rate):
     """One start, one stream, one figure."""
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="postern-bench.") as folder:
@@ -41,7 +43,7 @@ def measure(tools, row, dialect, rate, seconds):
         try:
             program.wait_for_port(port)
             before = program.cpu_s()
-            sent = send(tools, row, dialect, port, rate * seconds, rate)
+            sent = send(tools, row, stream, rate, port)
             program.wait_until_idle(port)
             cpu_s = program.cpu_s() - before
             peak = program.peak_bytes()
@@ -54,12 +56,12 @@ def measure(tools, row, dialect, rate, seconds):
         return Result((sent.flows - lost) / cpu_s, peak, sent, lost)
 
 
-def highest_lossless(tools, row, dialect, start, seconds):
+def highest_lossless(tools, row, stream, start):
     """Doubles the rate until something is lost, then halves the interval down to 5 %."""
     good, bad = 0.0, None
     rate = start
     while bad is None or bad - good > 0.05 * bad:
-        result = measure(tools, row, dialect, rate, seconds)
+        result = measure(tools, row, stream, rate)
         reached = result.sent.flows / result.sent.seconds
         if result.lost > 0:
             bad = rate
@@ -93,31 +95,31 @@ def offered_rate(row, args):
     return min(args.rate, row.top_rate or args.rate)
 
 
-def repeat(tools, rows, dialect, args):
+def repeat(tools, rows, stream, args):
     """The results of each row; the repetitions go round, so a slow minute hits everyone."""
     results = {row: [] for row in rows}
     for _ in range(args.repeat):
         for row in rows:
             try:
-                result = measure(tools, row, dialect, offered_rate(row, args), args.seconds)
-                results[row].append(result)
+                results[row].append(measure(tools, row, stream, offered_rate(row, args)))
             except MeterError as problem:
                 print(f"  {row.name}: {problem}", file=sys.stderr)
     return {row: found for row, found in results.items() if found}
 
 
-def run_dialect(tools, rows, dialect, args):
+def run_stream(tools, rows, stream, args):
     """All rows with one export format."""
-    results = repeat(tools, rows, dialect, args)
+    results = repeat(tools, rows, stream, args)
     mine = [row for row in results if row.ours]
     ours = statistics.median(r.flows_per_cpu_s for r in results[mine[0]]) if mine else None
-    head = [dialect, "flows per CPU s", "max/min", "ours ÷ it", "peak memory", "offered/s", "lost"]
+    head = [stream.dialect, "flows per CPU s", "max/min", "ours ÷ it", "peak memory", "offered/s",
+            "lost"]
     head += ["highest lossless/s"] if args.lossless else []
     lines = []
     for row, found in results.items():
         highest = None
         if args.lossless:
-            highest = highest_lossless(tools, row, dialect, offered_rate(row, args), args.seconds)
+            highest = highest_lossless(tools, row, stream, offered_rate(row, args))
         lines.append(table_line(row, found, ours, highest))
     print_table(head + ["does"], lines)
 
@@ -128,6 +130,9 @@ def add_arguments(parser):
                         help="of v5, v9, ipfix; default %(default)s")
     parser.add_argument("--rate", type=float, default=1e6,
                         help="flows a second offered to each program; default %(default)g")
+    parser.add_argument("--records", type=int, default=18,
+                        help="records in a datagram; default %(default)s, and 1 tells what a "
+                             "datagram costs")
     parser.add_argument("--seconds", type=float, default=4, help="length of one stream")
     parser.add_argument("--repeat", type=int, default=5, help="repetitions; the median is printed")
     parser.add_argument("--lossless", action="store_true",
@@ -147,7 +152,7 @@ def compare(tools, candidates, args):
         if row.missing():
             print(f"left out: {row.name}: {row.missing()}")
     for dialect in args.format.split(",") if rows else []:
-        run_dialect(tools, rows, dialect, args)
+        run_stream(tools, rows, Stream(dialect, args.records, args.seconds), args)
 
 
 def run(tools, args):
@@ -155,8 +160,8 @@ def run(tools, args):
     if args.quick:
         args.seconds, args.repeat, args.format = 1, 1, args.format.split(",")[0]
     tools.program("flowgen")
-    print(f"records of 73 bytes (v5: 48), {RECORDS} a datagram, {100 * MAIL_SHARE:.0f} % mail, "
-          f"{args.repeat} × {args.seconds:g} s, net.core.rmem_max "
+    print(f"records of 73 bytes (v5: 48), {args.records} a datagram, "
+          f"{100 * MAIL_SHARE:.0f} % mail, {args.repeat} × {args.seconds:g} s, net.core.rmem_max "
           f"{kernel_setting('net/core/rmem_max')}\n", flush=True)
     compare(tools, rows_of_files(tools), args)
     if args.kafka is None:
