@@ -107,7 +107,9 @@ gboolean pst_bus_flush(PstBus *bus, int timeout_ms, GError **error) G_GNUC_WARN_
 typedef struct {
     /* The partition is ours from now on: say where to start (offset of the next message, or
      * PST_BUS_OLDEST). FALSE: do not read it. A position that is no longer retained starts at the
-     * oldest message; the hole shows in its offset. */
+     * oldest message; the hole shows in its offset. So does one beyond the end (the bus was
+     * replaced by another): its offset is smaller than the position, and stamps tell what was taken
+     * before. */
     gboolean (*assigned)(gpointer user, const char *topic, gint32 partition, gint64 *out_position);
     /* It is ours no more: forget it, commit nothing. */
     void (*revoked)(gpointer user, const char *topic, gint32 partition);
@@ -120,8 +122,9 @@ gboolean pst_bus_subscribe(PstBus *bus, const char *group, const char *const *to
                            const PstBusAssignment *assignment, GError **error)
     G_GNUC_WARN_UNUSED_RESULT;
 
-/* Up to @max messages into @out, waiting at most @timeout_ms for the first. Returns their number
- * or −1. @error AWAY (nothing is lost: poll again), CORRUPT. */
+/* Up to @max messages into @out (embedded: at most 64), waiting at most @timeout_ms for the first.
+ * Returns their number or −1.
+ * @error AWAY (nothing is lost: poll again), CORRUPT, IO (the file is gone: start anew). */
 gssize pst_bus_poll(PstBus *bus, int timeout_ms, PstBusMessage *out, gsize max, GError **error);
 
 /* Oldest retained offset and end (offset of the next message to be written) of a partition.
