@@ -75,7 +75,6 @@ void pst_bus_close(PstBus *bus)
     if (bus == NULL)
         return;
     g_autoptr(GError) ignored = NULL; /* each message's callback says it */
-    bus->closing = TRUE;
     if (!pst_bus_flush(bus, CLOSE_FLUSH_MS, &ignored))
         bus->backend->give_up(bus);
     PstBusOptions options = bus->options;

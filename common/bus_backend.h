@@ -37,7 +37,6 @@ struct PstBus {
     GHashTable *topics;    /* name → PstBusTopic */
     char *producer;        /* of the first stamp; NULL before */
     gboolean subscribed;
-    gboolean closing;
 };
 
 /* The backends. @rest is what follows the scheme. Given: a zeroed bus with only backend set. */

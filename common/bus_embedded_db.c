@@ -331,8 +331,6 @@ static gboolean share_one(BusFile *file, const char *suffix, const struct group 
     return FALSE;
 }
 
-/* The WAL and its index must outlive the last process: who may write a file need not be allowed to
- * make one in that folder. */
 static gboolean share_with_group(BusFile *file, const char *group_name, GError **error)
 {
     const struct group *group = getgrnam(group_name);
@@ -341,8 +339,6 @@ static gboolean share_with_group(BusFile *file, const char *group_name, GError *
                     file->path, group_name);
         return FALSE;
     }
-    int keep = 1;
-    sqlite3_file_control(file->db, "main", SQLITE_FCNTL_PERSIST_WAL, &keep);
     return share_one(file, "", group, error) && share_one(file, "-wal", group, error) &&
            share_one(file, "-shm", group, error);
 }
@@ -363,6 +359,10 @@ static gboolean open_connection(BusFile *file, GError **error)
     sqlite3_db_config(file->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
     sqlite3_limit(file->db, SQLITE_LIMIT_LENGTH, 4 * PST_BUS_MESSAGE_MAX);
     sqlite3_wal_hook(file->db, checkpoint, file);
+    /* The WAL and its index outlive the last process (emptied): who may write a file need not be
+     * allowed to make one in that folder, and one made anew would lose the group. */
+    int keep = 1;
+    sqlite3_file_control(file->db, "main", SQLITE_FCNTL_PERSIST_WAL, &keep);
     return TRUE;
 }
 

@@ -198,6 +198,8 @@ static gboolean make_topic(rd_kafka_t *client, const char *name, gint32 partitio
         g_set_error(error, PST_ERROR, PST_ERROR_USAGE, "kafka: cannot %s: %s", what, text);
         return FALSE;
     }
+    /* A message's time is when it was appended, whatever its producer's clock says. */
+    rd_kafka_NewTopic_set_config(topic, "message.timestamp.type", "LogAppendTime");
     rd_kafka_AdminOptions_t *options =
         rd_kafka_AdminOptions_new(client, RD_KAFKA_ADMIN_OP_CREATETOPICS);
     rd_kafka_AdminOptions_set_request_timeout(options, ANSWER_MS, text, sizeof text);

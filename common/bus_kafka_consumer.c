@@ -7,7 +7,7 @@
 #include "clock.h"
 #include "log.h"
 
-enum { PROBE_MS = 500 };
+enum { PROBE_MS = 500, COMMIT_MS = 1000 };
 
 /* A killed scorer's partitions move on after the session's time-out. */
 static const BusKafkaSetting settings[] = {
@@ -58,6 +58,7 @@ static void give_back(BusKafka *self, const rd_kafka_topic_partition_list_t *par
     for (int i = 0; i < parts->cnt; i++) {
         const rd_kafka_topic_partition_t *part = &parts->elems[i];
         forget_messages(self, part);
+        rd_kafka_topic_partition_list_del(self->commits, part->topic, part->partition);
         self->assignment.revoked(self->assignment.user, part->topic, part->partition);
     }
 }
@@ -117,9 +118,20 @@ gboolean bus_kafka_subscribe(PstBus *bus, const char *group, const char *const *
         return bus_kafka_fail(error, status, "subscribe", NULL);
     }
     self->consumer = client;
+    self->commits = rd_kafka_topic_partition_list_new(8);
     self->messages = g_ptr_array_new_with_free_func((GDestroyNotify)rd_kafka_message_destroy);
     self->names = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     return TRUE;
+}
+
+/* Best effort: nobody waits for the answer. */
+static void send_commits(BusKafka *self)
+{
+    if (self->commits->cnt > 0)
+        rd_kafka_commit(self->consumer, self->commits, 1);
+    rd_kafka_topic_partition_list_destroy(self->commits);
+    self->commits = rd_kafka_topic_partition_list_new(8);
+    self->next_commit_ns = pst_mono_now().ns + COMMIT_MS * PST_NS_PER_MS;
 }
 
 void bus_kafka_consumer_close(BusKafka *self)
@@ -128,7 +140,9 @@ void bus_kafka_consumer_close(BusKafka *self)
         return;
     g_ptr_array_set_size(self->messages, 0);
     self->n_out = 0;
+    send_commits(self);
     rd_kafka_consumer_close(self->consumer); /* revokes what we have */
+    g_clear_pointer(&self->commits, rd_kafka_topic_partition_list_destroy);
     g_clear_pointer(&self->consumer, rd_kafka_destroy);
     g_clear_pointer(&self->messages, g_ptr_array_unref);
     g_clear_pointer(&self->names, g_hash_table_unref);
@@ -227,6 +241,7 @@ static gboolean is_back(BusKafka *self)
     if (rd_kafka_metadata(self->consumer, 0, NULL, &answer, PROBE_MS) != RD_KAFKA_RESP_ERR_NO_ERROR)
         return FALSE;
     rd_kafka_metadata_destroy(answer);
+    g_clear_pointer(&self->trouble, g_free);
     return TRUE;
 }
 
@@ -238,8 +253,11 @@ gssize bus_kafka_poll(PstBus *bus, int timeout_ms, PstBusMessage *out, gsize max
     self->out = out;
     self->n_out = 0;
     self->rebalanced = FALSE;
-    if (self->producer != NULL)
+    /* Its events must go somewhere in a program that only reads; reports are not for here. */
+    if (self->producer != NULL && self->undelivered == 0)
         rd_kafka_poll(self->producer, 0);
+    if (pst_mono_now().ns >= self->next_commit_ns)
+        send_commits(self);
     gboolean ok =
         collect(self, pst_mono_add(pst_mono_now(), pst_span_ms(timeout_ms)), max, &problem);
     /* What was read before an event is given first: it would not come again. */
@@ -253,11 +271,13 @@ gssize bus_kafka_poll(PstBus *bus, int timeout_ms, PstBusMessage *out, gsize max
     return -1;
 }
 
+/* Noted here, sent by poll: one request a second for all partitions. */
 void bus_kafka_commit(PstBus *bus, const char *topic, gint32 partition, gint64 position)
 {
     BusKafka *self = bus_kafka(bus);
-    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
-    rd_kafka_topic_partition_list_add(list, topic, partition)->offset = position;
-    rd_kafka_commit(self->consumer, list, 1); /* best effort: nobody waits for the answer */
-    rd_kafka_topic_partition_list_destroy(list);
+    rd_kafka_topic_partition_t *part =
+        rd_kafka_topic_partition_list_find(self->commits, topic, partition);
+    if (part == NULL)
+        part = rd_kafka_topic_partition_list_add(self->commits, topic, partition);
+    part->offset = position;
 }

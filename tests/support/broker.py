@@ -59,6 +59,15 @@ class Kafka:
         admin = self._admin()
         admin.delete_topics([name])[name].result(timeout=30)
 
+    def committed(self, group, topic, partition):
+        """The position that a group has left with the broker, −1001 where there is none."""
+        consumer = Consumer({"bootstrap.servers": self.bootstrap, "group.id": group})
+        try:
+            [place] = consumer.committed([TopicPartition(topic, partition)], timeout=10)
+            return place.offset
+        finally:
+            consumer.close()
+
     def produce(self, topic, partition, payload):
         """One message by an independent client, acknowledged before this returns."""
         answers = []

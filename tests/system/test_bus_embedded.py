@@ -265,6 +265,7 @@ def test_group_may_write_all_three_files(bench, bus_path):
         other.flush()
         assert other.close() == 0
         owner.close()
+    assert os.path.getsize(f"{bus_path}-wal") == 0
     reader = bench.open()
     reader.subscribe("g", "t")
     assert len(reader.read(3)) == 3

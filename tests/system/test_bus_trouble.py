@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from broker import Kafka
 from bustool import Bench, BusError
 from waiting import until
 
@@ -189,6 +190,52 @@ def test_kafka_shares_partitions_between_readers(kafka, make_bench):
     assert sorted(first.events.revoked) == sorted(second.events.assigned)
     second.close()
     until(lambda: first.poll(200) or len(first.events.assigned) == 6, "the first has all again")
+
+
+def test_kafka_cluster_may_lose_a_broker(work_dir, make_bench):
+    cluster = Kafka(work_dir / "three", brokers=3)
+    try:
+        bench = make_bench(cluster.uri)
+        producer, reader = bench.open(), bench.open(extra="session.timeout.ms=6000")
+        producer.topic("t", 3)
+        reader.subscribe("g", "t")
+        for partition in range(3):
+            producer.fill("t", partition, 1, 100, 1000)
+        cluster.kill(1)
+        for partition in range(3):
+            producer.fill("t", partition, 101, 100, 1000)
+        producer.flush(60000)
+        assert producer.events.failed == {}
+        got = []
+        def all_read():
+            with contextlib.suppress(BusError):
+                got.extend(reader.poll(500))
+            return len(got) >= 600
+        until(all_read, "everything is read", timeout_s=60)
+        for partition in range(3):
+            assert [m.sequence for m in got if m.partition == partition] == list(range(1, 201))
+    finally:
+        cluster.kill()
+
+
+def test_kafka_lag_tools_see_what_was_committed(kafka, make_bench):
+    bench = make_bench(kafka.uri)
+    topic = group = "trouble.lag"
+    bus = bench.open()
+    bus.topic(topic, 2)
+    bus.fill(topic, 1, 1, 10, 100)
+    bus.flush()
+    bus.subscribe(group, topic)
+    bus.read(10)
+    bus.commit(topic, 1, 5)
+    bus.commit(topic, 1, 7)
+    def seen():
+        bus.poll(300)
+        return kafka.committed(group, topic, 1) == 7
+    until(seen, "the position is at the broker")
+    bus.commit(topic, 1, 9)
+    assert bus.close() == 0
+    assert kafka.committed(group, topic, 1) == 9
 
 
 def test_kafka_open_does_not_wait_for_the_broker(make_bench, free_port):
