@@ -46,7 +46,7 @@ void cell_make(guint scale, double m, Cell *out)
     }
 }
 
-void cell_window(const Cell *cell, double M[THETAS], guint32 n)
+static inline void step(const Cell *cell, double M[THETAS], guint32 n)
 {
     for (guint theta = 0; theta < THETAS; theta++)
         M[theta] = cell->decay[theta] * M[theta] + cell->started[theta];
@@ -56,10 +56,19 @@ void cell_window(const Cell *cell, double M[THETAS], guint32 n)
         M[theta] = multiply_power(M[theta], cell->plus[theta], n);
 }
 
+void cell_window(const Cell *cell, double M[THETAS], guint32 n)
+{
+    step(cell, M, n);
+}
+
 void cell_idle(const Cell *cell, double M[THETAS], gint64 k)
 {
     if (k <= 0)
         return;
+    if (k == 1) {
+        step(cell, M, 0);
+        return;
+    }
     double power[THETAS], square[THETAS];
     for (guint theta = 0; theta < THETAS; theta++) {
         power[theta] = 1;
@@ -208,20 +217,36 @@ void block_init(Block *block, const Law *law, gint64 at_s, double r)
     }
 }
 
-/* The windows first … first + n − 1 leave the ring, then @idle windows without a sighting. */
-static void close_windows(Block *block, const Law *law, guint scale, gint64 first, gint64 n,
-                          gint64 idle, guint16 code)
+/* Cells by code, asked for once while the code stays the same: it nearly always does. */
+typedef struct {
+    const Law *law;
+    const Cells *cells;
+    guint16 code;
+} Lookup;
+
+static inline const Cell *look_up(Lookup *l, guint16 code, guint channel, guint scale)
 {
+    if (l->cells == NULL || l->code != code) {
+        l->cells = cells_of(l->law, code);
+        l->code = code;
+    }
+    return &l->cells->at[channel][scale];
+}
+
+/* The windows first … first + n − 1 leave the ring, then @idle windows without a sighting. */
+static void close_windows(Block *block, Lookup *l, guint scale, gint64 first, gint64 n, gint64 idle,
+                          guint16 code)
+{
+    guint start = slot_of(scale, first), past = ring[scale].first + (guint)ring[scale].windows;
     for (guint channel = 0; channel < CHANNELS; channel++) {
         double M[THETAS];
         load(block, channel, scale, M);
-        for (gint64 i = 0; i < n; i++) {
-            guint slot = slot_of(scale, first + i);
-            const Cells *cells = cells_of(law, block->rate[slot]);
-            cell_window(&cells->at[channel][scale], M, count_at(block, channel, slot));
+        for (guint i = 0, slot = start; i < n; i++) {
+            step(look_up(l, block->rate[slot], channel, scale), M, count_at(block, channel, slot));
+            slot = slot + 1 == past ? ring[scale].first : slot + 1;
         }
         if (idle > 0)
-            cell_idle(&cells_of(law, code)->at[channel][scale], M, idle);
+            cell_idle(look_up(l, code, channel, scale), M, idle);
         store(block, channel, scale, M);
     }
 }
@@ -231,13 +256,14 @@ void block_advance(Block *block, const Law *law, gint64 at_s)
     if (at_s <= (gint64)block->newest_s)
         return;
     guint16 code = thinning_code(block->r);
+    Lookup l = {.law = law};
     for (guint scale = 0; scale < SCALES; scale++) {
         gint64 top = window_of(scale, block->newest_s);
         gint64 steps = window_of(scale, at_s) - top;
         if (steps == 0)
             continue;
         gint64 n = MIN(steps, ring[scale].windows);
-        close_windows(block, law, scale, top - ring[scale].windows + 1, n, steps - n, code);
+        close_windows(block, &l, scale, top - ring[scale].windows + 1, n, steps - n, code);
         for (gint64 i = 0; i < n; i++)
             open_window(block, scale, top + steps - i, code);
     }
@@ -290,94 +316,92 @@ void block_count_session(Block *block, gint64 at_s)
         block->sessions[window % ring[LONG].windows]++;
 }
 
-/* Takes M as the highest if it is. */
-static void offer(Peak *io, const Cell *cell, const double M[THETAS], guint channel, guint scale,
-                  guint32 n)
+/* What one channel and scale is looked at for. */
+typedef struct {
+    const Block *block;
+    guint channel, scale;
+    gint64 open_s, at_s;
+    Peak *peak;
+    Reach *reach; /* or NULL */
+} Survey;
+
+/* M at the end of a window that is still open. */
+static inline void note(const Survey *s, const Cell *cell, const double M[THETAS], guint32 n)
 {
     for (guint theta = 0; theta < THETAS; theta++)
-        if (M[theta] > io->m_value)
-            *io = (Peak){M[theta], cell->m, n, (guint8)channel, (guint8)scale, (guint8)theta, 0};
+        if (M[theta] > s->peak->m_value)
+            *s->peak = (Peak){.m_value = M[theta],
+                              .usual = cell->m,
+                              .count = n,
+                              .channel = (guint8)s->channel,
+                              .scale = (guint8)s->scale,
+                              .theta = (guint8)theta};
+    if (s->reach == NULL)
+        return;
+    double *high = s->reach->high[s->channel][s->scale];
+    double *log2_plus = s->reach->log2_plus[s->channel][s->scale];
+    for (guint theta = 0; theta < THETAS; theta++) {
+        high[theta] = MAX(high[theta], MAX(M[theta], cell->idle[theta]));
+        log2_plus[theta] = MAX(log2_plus[theta], cell->log2_plus[theta]);
+    }
 }
 
-/* Called with M at the end of each window still open at open_s, in order. */
-typedef void (*WindowEnd)(gpointer user, const Cell *cell, const double M[THETAS], guint channel,
-                          guint scale, guint32 n);
-
-/* Goes with one channel and scale through the ring and on to @at_s. */
-static inline void walk(const Block *block, const Law *law, guint channel, guint scale,
-                        gint64 open_s, gint64 at_s, WindowEnd end, gpointer user)
+/* Goes through the ring and on to at_s. */
+static void survey(const Survey *s, Lookup *l, guint16 code)
 {
-    gint64 tau = scale_tau_s[scale];
-    gint64 top = window_of(scale, block->newest_s), last = window_of(scale, at_s);
+    const Block *block = s->block;
+    gint64 windows = ring[s->scale].windows;
+    gint64 top = window_of(s->scale, block->newest_s), last = window_of(s->scale, s->at_s);
+    gint64 first_open = window_of(s->scale, s->open_s);
+    guint slot = slot_of(s->scale, top + 1), past = ring[s->scale].first + (guint)windows;
     double M[THETAS];
-    load(block, channel, scale, M);
-    for (gint64 i = top - ring[scale].windows + 1; i <= top; i++) {
-        guint slot = slot_of(scale, i);
-        guint32 n = count_at(block, channel, slot);
-        const Cell *cell = &cells_of(law, block->rate[slot])->at[channel][scale];
-        cell_window(cell, M, n);
-        if ((i + 1) * tau > open_s)
-            end(user, cell, M, channel, scale, n);
+    load(block, s->channel, s->scale, M);
+    for (gint64 i = top - windows + 1; i <= top; i++) {
+        guint32 n = count_at(block, s->channel, slot);
+        const Cell *cell = look_up(l, block->rate[slot], s->channel, s->scale);
+        step(cell, M, n);
+        if (i >= first_open)
+            note(s, cell, M, n);
+        slot = slot + 1 == past ? ring[s->scale].first : slot + 1;
     }
-    if (last > top) {
-        const Cell *cell = &cells_of(law, thinning_code((double)block->r))->at[channel][scale];
-        cell_idle(cell, M, last - top);
-        end(user, cell, M, channel, scale, 0);
-    }
-}
-
-static void offer_peak(gpointer user, const Cell *cell, const double M[THETAS], guint channel,
-                       guint scale, guint32 n)
-{
-    offer(user, cell, M, channel, scale, n);
+    const Cell *next = look_up(l, code, s->channel, s->scale);
+    cell_idle(next, M, last - top);
+    if (last > top)
+        note(s, next, M, 0);
+    else if (s->reach != NULL)
+        note(s, next, next->idle, 0); /* windows to come may open under another envelope */
 }
 
 void block_peak(const Block *block, const Law *law, PstPortPair pair, gint64 open_s, gint64 at_s,
-                Peak *io_peak)
+                Peak *io_peak, Reach *out_reach)
 {
     Peak peak = *io_peak;
+    Lookup l = {.law = law};
+    guint16 code = thinning_code((double)block->r);
+    if (out_reach != NULL)
+        memset(out_reach, 0, sizeof *out_reach);
     for (guint channel = 0; channel < CHANNELS; channel++)
-        for (guint scale = 0; scale < SCALES; scale++)
-            walk(block, law, channel, scale, open_s, at_s, offer_peak, &peak);
+        for (guint scale = 0; scale < SCALES; scale++) {
+            const Survey s = {block, channel, scale, open_s, at_s, &peak, out_reach};
+            survey(&s, &l, code);
+        }
     if (peak.m_value > io_peak->m_value) {
         *io_peak = peak;
         io_peak->pair = (guint8)pair;
     }
 }
 
-/* Upper bounds of one channel and scale: M or the idle state, and c⁺. */
-typedef struct {
-    double high[THETAS], log2_plus[THETAS];
-} Reach;
-
-static void reach(gpointer user, const Cell *cell, const double M[THETAS], guint channel,
-                  guint scale, guint32 n)
-{
-    (void)channel, (void)scale, (void)n;
-    Reach *bound = user;
-    for (guint theta = 0; theta < THETAS; theta++) {
-        bound->high[theta] = MAX(bound->high[theta], MAX(M[theta], cell->idle[theta]));
-        bound->log2_plus[theta] = MAX(bound->log2_plus[theta], cell->log2_plus[theta]);
-    }
-}
-
-guint32 block_credit(const Block *block, const Law *law, gint64 open_s, gint64 at_s, double target)
+guint32 reach_credit(const Reach *reach, double target)
 {
     double log2_target = log2(target), least = 1e6;
-    guint16 code = thinning_code((double)block->r); /* of the windows to come */
     for (guint channel = 0; channel < CHANNELS; channel++)
-        for (guint scale = 0; scale < SCALES; scale++) {
-            Reach bound = {0};
-            walk(block, law, channel, scale, open_s, at_s, reach, &bound);
-            const Cell *next = &cells_of(law, code)->at[channel][scale];
-            reach(&bound, next, next->idle, channel, scale, 0);
+        for (guint scale = 0; scale < SCALES; scale++)
             for (guint theta = 0; theta < THETAS; theta++) {
                 /* ilogb + 1 is above the logarithm; a bit too high costs a look too early. */
-                double need =
-                    (log2_target - (ilogb(bound.high[theta]) + 1)) / bound.log2_plus[theta];
+                int high = ilogb(reach->high[channel][scale][theta]) + 1;
+                double need = (log2_target - high) / reach->log2_plus[channel][scale][theta];
                 least = MIN(least, need);
             }
-        }
     /* The sighting that reaches the target must be looked at: one less, and one for rounding. */
     return least > 2 ? (guint32)(least - 2) : 0;
 }

@@ -87,13 +87,19 @@ gboolean block_thin(Block *block, double inverse_q);
 void block_count(Block *block, Channel channel, gint64 at_s);
 void block_count_session(Block *block, gint64 at_s);
 
+/* Upper bounds of a block's cells: M or the idle state, whichever is higher, and c⁺. */
+typedef struct {
+    double high[CHANNELS][SCALES][THETAS];
+    double log2_plus[CHANNELS][SCALES][THETAS];
+} Reach;
+
 /* The highest M over all cells at the ends of the windows that were still open at @open_s, seen
- * from @at_s ≥ newest_s; into @io_peak if it is higher. */
+ * from @at_s ≥ newest_s; into @io_peak if it is higher. @out_reach may be NULL. */
 void block_peak(const Block *block, const Law *law, PstPortPair pair, gint64 open_s, gint64 at_s,
-                Peak *io_peak);
+                Peak *io_peak, Reach *out_reach);
 /* Credit: so many more sightings cannot lift any cell to @target, whether time moves on or not, as
  * long as R and the rules stay. A window without a sighting never lifts M above max(M, idle). */
-guint32 block_credit(const Block *block, const Law *law, gint64 open_s, gint64 at_s, double target);
+guint32 reach_credit(const Reach *reach, double target);
 
 /* n: uncapped sessions in the current and the previous window of 10800 s, highest of those open
  * after @open_s, seen from @at_s. As a window of any shorter scale and the one before it always

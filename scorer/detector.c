@@ -23,6 +23,8 @@ static void count(const Block *const *blocks, gint64 open_s, gint64 at_s, Assess
         if (blocks[pair] == NULL)
             continue;
         double n = block_sessions(blocks[pair], open_s, at_s);
+        out->pairs |= 1u << pair;
+        out->most = MAX(out->most, (double)blocks[pair]->r);
         out->seen += n;
         real += n * (double)blocks[pair]->r;
         out->destinations += block_destinations(blocks[pair], open_s, at_s);
@@ -55,10 +57,15 @@ static Gate gate_of(const Law *law, const Assessment *now, PstBand band)
 void detector_assess(const EngineConf *conf, const Law *law, const Block *const *blocks,
                      gint64 open_s, gint64 at_s, Assessment *out)
 {
-    *out = (Assessment){.gate = law->rules->known ? conf->gate_known : conf->gate_cold};
+    out->peak = (Peak){0};
+    out->seen = out->destinations = 0;
+    out->bands = out->pairs = 0;
+    out->most = 1;
+    out->gate = law->rules->known ? conf->gate_known : conf->gate_cold;
     for (guint pair = 0; pair < PST_PAIR_COUNT; pair++)
         if (blocks[pair] != NULL)
-            block_peak(blocks[pair], law, (PstPortPair)pair, open_s, at_s, &out->peak);
+            block_peak(blocks[pair], law, (PstPortPair)pair, open_s, at_s, &out->peak,
+                       &out->reach[pair]);
     out->evidence = evidence_of(out->peak.m_value);
     count(blocks, open_s, at_s, out);
     out->gate_open = out->low >= out->gate;
@@ -71,21 +78,17 @@ void detector_assess(const EngineConf *conf, const Law *law, const Block *const 
     out->score = (int)floor(out->gate_open ? out->evidence : MIN(out->evidence, UNGATED));
 }
 
-guint32 detector_credit(const EngineConf *conf, const Law *law, const Block *const *blocks,
-                        const Assessment *now, PstBand band, gint64 open_s, gint64 at_s)
+guint32 detector_credit(const EngineConf *conf, const Law *law, const Assessment *now, PstBand band)
 {
     double target = band == PST_BAND_COUNT ? ATTENTION : evidence_to_m(conf->band_at[band]);
     guint32 by_evidence = G_MAXUINT32;
-    double most = 1; /* true sessions that one more sighting can stand for */
-    for (guint pair = 0; pair < PST_PAIR_COUNT; pair++) {
-        if (blocks[pair] == NULL)
-            continue;
-        by_evidence = MIN(by_evidence, block_credit(blocks[pair], law, open_s, at_s, target));
-        most = MAX(most, (double)blocks[pair]->r);
-    }
+    for (guint pair = 0; pair < PST_PAIR_COUNT; pair++)
+        if (now->pairs & 1u << pair)
+            by_evidence = MIN(by_evidence, reach_credit(&now->reach[pair], target));
     /* The lower bound is below the estimate: both evidence and estimate must get there. */
     Gate gate = gate_of(law, now, band);
-    double missing = (MAX(gate.low, gate.real) - now->seen * now->sampling) / most;
+    double missing = (MAX(gate.low, gate.real) - now->seen * now->sampling) / now->most;
+    missing = MAX(missing, gate.seen - now->seen);
     guint32 by_gate = missing > 2 ? (guint32)(missing - 2) : 0;
     return MAX(by_evidence, by_gate);
 }

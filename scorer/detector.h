@@ -17,6 +17,9 @@ typedef struct {
     gboolean gate_open;  /* low ≥ G */
     guint bands;         /* bits of the bands whose conditions hold */
     int score;
+    double most;                 /* true sessions that one more sighting may stand for */
+    guint pairs;                 /* bits of the port pairs that there are */
+    Reach reach[PST_PAIR_COUNT]; /* of those */
 } Assessment;
 
 /* LCB: the number of true sightings, thinned with q̄ to @n, is at least this with 95 % confidence
@@ -29,9 +32,9 @@ double detector_lower_bound(double n, double q);
 void detector_assess(const EngineConf *conf, const Law *law, const Block *const *blocks,
                      gint64 open_s, gint64 at_s, Assessment *out);
 
-/* So many more sightings of the unit cannot bring it to @band, or, for PST_BAND_COUNT, to
+/* So many more sightings of the unit cannot bring it from @now to @band, or, for PST_BAND_COUNT, to
  * attention (evidence above 0). */
-guint32 detector_credit(const EngineConf *conf, const Law *law, const Block *const *blocks,
-                        const Assessment *now, PstBand band, gint64 open_s, gint64 at_s);
+guint32 detector_credit(const EngineConf *conf, const Law *law, const Assessment *now,
+                        PstBand band);
 
 #define BAND_BIT(band) (1u << (band))

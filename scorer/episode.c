@@ -75,7 +75,7 @@ static void show_samples(const Episode *episode, PstVerdict *verdict)
     }
     for (guint i = 0; i < EPISODE_LOWEST; i++)
         all[n++] = &episode->lowest[i];
-    qsort(all, n, sizeof all[0], compare_order);
+    qsort(all, n, sizeof(const EpisodeSample *), compare_order);
     guint64 shown = 0; /* order 0: an empty place */
     for (guint i = 0; i < n; i++) {
         if (all[i]->order == shown)

@@ -242,8 +242,7 @@ static void look(Engine *engine, Judged *j, const Sighting *s)
             return;
         }
     }
-    j->unit->credit = detector_credit(&engine->conf, &j->law, (const Block *const *)j->block, &now,
-                                      next, open_s, at_s);
+    j->unit->credit = detector_credit(&engine->conf, &j->law, &now, next);
 }
 
 void judge_score(Engine *engine, Judged *j, const Sighting *s)

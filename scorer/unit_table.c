@@ -3,6 +3,12 @@
 
 #define LOOKS 64 /* for a unit to evict */
 
+/* A place of the index: open addressing, at most 3/4 full. The tag spares a look at the unit. */
+typedef struct {
+    guint32 id;  /* 0: empty */
+    guint32 tag; /* low half of the unit's hash; its home is tag & mask */
+} Place;
+
 struct UnitTable {
     guint64 key[2];
     guint32 max_units;
@@ -10,7 +16,7 @@ struct UnitTable {
     guint32 walk_hand;
     Pool units;
     Pool blocks;
-    guint32 *index; /* id, 0 = empty; open addressing, at most 3/4 full */
+    Place *index;
     guint32 mask;
 };
 
@@ -24,7 +30,7 @@ UnitTable *unit_table_new(const guint64 key[2], guint32 max_units)
     pool_init(&table->units, sizeof(Unit));
     pool_init(&table->blocks, sizeof(Block));
     table->mask = 1023;
-    table->index = g_new0(guint32, (gsize)table->mask + 1);
+    table->index = g_new0(Place, (gsize)table->mask + 1);
     return table;
 }
 
@@ -70,30 +76,32 @@ Block *unit_table_add_block(UnitTable *table, Unit *unit, PstPortPair pair)
 
 guint32 unit_table_find(const UnitTable *table, const PstUnit *unit, guint64 hash)
 {
-    for (guint32 at = (guint32)hash & table->mask; table->index[at] != 0;
-         at = (at + 1) & table->mask)
-        if (pst_prefix_equal(&unit_table_at(table, table->index[at])->unit, unit))
-            return table->index[at];
+    guint32 tag = (guint32)hash;
+    for (guint32 at = tag & table->mask; table->index[at].id != 0; at = (at + 1) & table->mask) {
+        const Place *place = &table->index[at];
+        if (place->tag == tag && pst_prefix_equal(&unit_table_at(table, place->id)->unit, unit))
+            return place->id;
+    }
     return 0;
 }
 
-static void index_id(UnitTable *table, guint32 id, guint64 hash)
+static void index_id(UnitTable *table, guint32 id, guint32 tag)
 {
-    guint32 at = (guint32)hash & table->mask;
-    while (table->index[at] != 0)
+    guint32 at = tag & table->mask;
+    while (table->index[at].id != 0)
         at = (at + 1) & table->mask;
-    table->index[at] = id;
+    table->index[at] = (Place){id, tag};
 }
 
 static void grow(UnitTable *table)
 {
-    g_autofree guint32 *old = table->index;
+    g_autofree Place *old = table->index;
     guint32 size = table->mask + 1;
     table->mask = 2 * size - 1;
-    table->index = g_new0(guint32, (gsize)table->mask + 1);
+    table->index = g_new0(Place, (gsize)table->mask + 1);
     for (guint32 i = 0; i < size; i++)
-        if (old[i] != 0)
-            index_id(table, old[i], unit_table_hash(table, &unit_table_at(table, old[i])->unit));
+        if (old[i].id != 0)
+            index_id(table, old[i].id, old[i].tag);
 }
 
 gboolean unit_table_full(const UnitTable *table)
@@ -108,7 +116,7 @@ guint32 unit_table_add(UnitTable *table, const PstUnit *unit, guint64 hash)
         grow(table);
     guint32 id = pool_take(&table->units);
     unit_table_at(table, id)->unit = *unit;
-    index_id(table, id, hash);
+    index_id(table, id, (guint32)hash);
     return id;
 }
 
@@ -117,13 +125,12 @@ static void unindex(UnitTable *table, guint32 at)
 {
     guint32 gap = at;
     for (;;) {
-        table->index[gap] = 0;
+        table->index[gap].id = 0;
         for (;;) {
             at = (at + 1) & table->mask;
-            if (table->index[at] == 0)
+            if (table->index[at].id == 0)
                 return;
-            const Unit *unit = unit_table_at(table, table->index[at]);
-            guint32 home = (guint32)unit_table_hash(table, &unit->unit) & table->mask;
+            guint32 home = table->index[at].tag & table->mask;
             if (((at - home) & table->mask) >= ((at - gap) & table->mask))
                 break; /* it may stand in the gap */
         }
@@ -136,7 +143,7 @@ void unit_table_drop(UnitTable *table, guint32 id)
 {
     Unit *unit = unit_table_at(table, id);
     guint32 at = (guint32)unit_table_hash(table, &unit->unit) & table->mask;
-    while (table->index[at] != id)
+    while (table->index[at].id != id)
         at = (at + 1) & table->mask;
     for (guint pair = 0; pair < PST_PAIR_COUNT; pair++)
         if (unit->block[pair] != 0)
@@ -213,7 +220,7 @@ gboolean unit_table_read(UnitTable *table, PstCursor *from)
         for (guint pair = 0; pair < PST_PAIR_COUNT; pair++)
             if (unit->block[pair] > table->blocks.used)
                 return FALSE;
-        index_id(table, id, unit_table_hash(table, &unit->unit));
+        index_id(table, id, (guint32)unit_table_hash(table, &unit->unit));
     }
     return TRUE;
 }

@@ -53,20 +53,20 @@ static gboolean is_exporter(const Exporter *e, const PstAddr *addr, guint32 doma
 static void index_all(Watermark *w)
 {
     memset(w->index, 0, sizeof w->index);
-    for (guint16 place = 0; place < w->s.exporters; place++) {
+    for (guint place = 0; place < w->s.exporters; place++) {
         guint at = home_of(w, &w->exporter[place].addr, w->exporter[place].domain);
         while (w->index[at] != 0)
             at = (at + 1) % INDEX_SIZE;
-        w->index[at] = place + 1;
+        w->index[at] = (guint16)(place + 1);
     }
 }
 
 static guint16 longest_silent(const Watermark *w)
 {
     guint16 oldest = 0;
-    for (guint16 place = 1; place < w->s.exporters; place++)
+    for (guint place = 1; place < w->s.exporters; place++)
         if (w->exporter[place].newest_ns < w->exporter[oldest].newest_ns)
-            oldest = place;
+            oldest = (guint16)place;
     return oldest;
 }
 

@@ -5,8 +5,8 @@
  *   bench_engine [UNITS [MILLIONS]]    units that send (default 100000), millions of flows (10)
  *
  * Prints one line of JSON: sightings per CPU second and bytes per unit. Each session is told twice
- * (both directions), as routers do; one in a hundred units bursts to new servers, the others send
- * to a few of their own and to big providers. */
+ * (both directions), as routers do; one in a hundred units sends to new servers only, the others to
+ * a few of their own and to big providers. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -32,7 +32,7 @@ static guint32 server_of(Dice *dice, guint32 unit)
 {
     guint64 r = roll(dice);
     if (unit % 100 == 0)
-        return 0xcb000000u + (guint32)(r % 10000000); /* a burst: ever new */
+        return 0xcb000000u + (guint32)(r % 10000000); /* ever new */
     if (r % 2)
         return 0x08080000u + (guint32)(r >> 32) % 200;  /* big providers */
     return unit * 2654435761u + (guint32)(r >> 32) % 4; /* its own few */
@@ -96,13 +96,14 @@ int main(int argc, char **argv)
     }
     EngineConf conf;
     engine_conf_init(&conf);
-    conf.novelty_bytes = 256 << 20;
+    conf.novelty_bytes = MAX(1 << 20, (guint64)units * 270); /* 4.5 sessions in 15 minutes */
     conf.max_units = MAX(units, 1000);
     g_autoptr(Engine) engine = engine_new(&conf, 0);
     g_autofree PstFlow *flows = g_new0(PstFlow, BATCH);
     Dice dice = {42};
     gint64 now_ns = START;
-    double spent = 0, per_s = 5000; /* event time: so many flows a second in this partition */
+    /* Event time: each unit opens 18 sessions an hour, told twice. */
+    double spent = 0, per_s = units * 36 / 3600.0;
     guint64 taken = 0, verdicts = 0;
     while (taken < millions * 1000000) {
         make_batch(flows, &dice, units, &now_ns, per_s);

@@ -208,7 +208,7 @@ Test(channel, evidence_runs_from_nothing_to_a_thousand)
 static Peak peak_at(const Block *block, gint64 open_s, gint64 at_s)
 {
     Peak peak = {0};
-    block_peak(block, &law, PST_PAIR_SMTP, open_s, at_s, &peak);
+    block_peak(block, &law, PST_PAIR_SMTP, open_s, at_s, &peak, NULL);
     return peak;
 }
 
@@ -345,7 +345,10 @@ Test(channel, credit_never_skips_the_sighting_that_reaches_the_target)
                 cr_assert_lt(M, target, "R %g: reached with %u to go", rates[r], credit);
                 credit -= 2; /* two sightings of S */
             } else {
-                credit = block_credit(&block, &law, at - 120, at, target);
+                Peak peak = {0};
+                Reach reach;
+                block_peak(&block, &law, PST_PAIR_SMTP, at - 120, at, &peak, &reach);
+                credit = reach_credit(&reach, target);
             }
             if (M >= target)
                 block_init(&block, &law, at, rates[r]);

@@ -147,7 +147,7 @@ Test(detector, credit_counts_what_is_missing_at_the_gate)
     Assessment now;
     detector_assess(&conf, &law, blocks, DAY_S - 120, DAY_S, &now);
     cr_assert_geq(now.evidence, 600);
-    guint32 credit = detector_credit(&conf, &law, blocks, &now, PST_BAND_FLAG, DAY_S - 120, DAY_S);
+    guint32 credit = detector_credit(&conf, &law, &now, PST_BAND_FLAG);
     cr_assert_leq(credit, 9, "the tenth opens the gate");
     cr_assert_geq(credit, 7, "and until then nothing need be judged");
 }
