@@ -181,6 +181,13 @@ Test(engine_log, state_of_another_kind_is_refused)
     cr_assert_null(engine_load(&conf, 3, bytes->data, bytes->len - 1, NULL), "cut short");
     for (gsize len = 0; len < 400; len++)
         cr_assert_null(engine_load(&conf, 3, bytes->data, len, NULL));
+    Dice dice = {5};
+    for (guint i = 0; i < 30; i++) {
+        gsize at = dice_next(&dice) % bytes->len;
+        bytes->data[at] ^= 1 << i % 8;
+        cr_assert_null(engine_load(&conf, 3, bytes->data, bytes->len, NULL), "one bit wrong");
+        bytes->data[at] ^= 1 << i % 8;
+    }
 }
 
 /* Every flow of @log moved, but at most 250 places: 50 s of event time. */
