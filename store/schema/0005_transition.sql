@@ -291,7 +291,9 @@ AS $$
 DECLARE
     v_warning postern.warning;
 BEGIN
-    UPDATE postern.warning SET state = 'suspended' WHERE id = p_warning_id RETURNING * INTO STRICT v_warning;
+    UPDATE postern.warning
+       SET state = 'suspended', accepted_at = NULL, deadline = NULL, extended_to = NULL, stopped_at = NULL
+     WHERE id = p_warning_id RETURNING * INTO STRICT v_warning;
     PERFORM postern.cancel_timers(v_warning.unit, '{reminder,deadline,dispute_over}');
     PERFORM postern.raise_alarm('deadline-suspended', postern.unit_text(v_warning.unit),
         format('the warning of case %s stands without a deadline: %s',
@@ -332,18 +334,24 @@ CREATE FUNCTION postern.effect_suspend(m postern.move) RETURNS jsonb
     SET search_path = pg_catalog, postern, pg_temp
 AS $$
 DECLARE
-    v_warning_id bigint;
+    v_warning postern.warning;
 BEGIN
-    SELECT w.id INTO v_warning_id FROM postern.warning w
+    SELECT w.* INTO v_warning FROM postern.warning w
      WHERE w.unit = m.unit AND w.closed_at IS NULL AND w.id = (m.detail ->> 'warning_id')::bigint;
     IF NOT FOUND THEN
         RETURN jsonb_build_object('action', 'ignored');
+    ELSIF m.detail ? 'next_mail_id' THEN
+        -- The next contact's acceptance starts the clock, also where a bounce undid the first one.
+        PERFORM postern.cancel_timers(m.unit, '{reminder,deadline}');
+        UPDATE postern.warning SET state = 'mailing', accepted_at = NULL, deadline = NULL, extended_to = NULL
+         WHERE id = v_warning.id;
+        RETURN jsonb_build_object('action', 'mailing', 'warning_id', v_warning.id);
     END IF;
-    PERFORM postern.suspend_warning(v_warning_id, coalesce(m.detail ->> 'reason', 'its mail was not accepted'));
-    RETURN jsonb_build_object('action', 'suspended', 'warning_id', v_warning_id);
+    PERFORM postern.suspend_warning(v_warning.id, coalesce(m.detail ->> 'reason', 'its mail was not accepted'));
+    RETURN jsonb_build_object('action', 'suspended', 'warning_id', v_warning.id);
 END
 $$;
-COMMENT ON FUNCTION postern.effect_suspend(postern.move) IS 'The warning did not arrive: the deadline is suspended and a person decides';
+COMMENT ON FUNCTION postern.effect_suspend(postern.move) IS 'The warning did not arrive: the next contact''s acceptance will start the clock; with nobody left the deadline is suspended and a person decides';
 
 CREATE FUNCTION postern.effect_remind(m postern.move) RETURNS jsonb
     LANGUAGE plpgsql

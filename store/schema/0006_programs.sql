@@ -389,10 +389,10 @@ BEGIN
                 (SELECT c.public_id FROM postern.spam_case c WHERE c.id = p_mail.case_id)),
         format('%s to %s: %s%s', p_why, p_mail.contact_email, coalesce(p_mail.detail, ''),
                CASE WHEN v_next IS NULL THEN '; no other contact' ELSE '; goes to the next contact' END));
-    IF v_next IS NULL AND p_mail.kind = 'warning' THEN
-        PERFORM postern.transition(p_mail.unit, 'mail_failed', 'mailer',
-            jsonb_build_object('mail_id', p_mail.id, 'warning_id', p_mail.warning_id,
-                               'reason', 'no contact''s mail server accepted the warning'));
+    IF p_mail.kind = 'warning' THEN
+        PERFORM postern.transition(p_mail.unit, 'mail_failed', 'mailer', jsonb_strip_nulls(jsonb_build_object(
+            'mail_id', p_mail.id, 'warning_id', p_mail.warning_id, 'next_mail_id', v_next,
+            'reason', 'no contact''s mail server accepted the warning')));
     END IF;
 END
 $$;

@@ -2,7 +2,7 @@
 -- A warning's deadline: from the mail's acceptance, with reminders, and what follows it.
 \ir support.sql
 SELECT t.enforce();
-SELECT plan(54);
+SELECT plan(58);
 
 -- the clock starts when the mail server has accepted the warning
 SELECT t.hit('192.0.2.1', 'flag');
@@ -113,8 +113,13 @@ SELECT is((postern.ip_release('192.0.2.20', 'spoken on the phone', false, 'offic
 -- a bounce after acceptance
 SELECT t.hit('192.0.2.21', 'flag'), t.post();
 SELECT is(postern.mail_bounced((SELECT envelope_from FROM postern.outbox WHERE unit = '192.0.2.21'), '550 no such user'), 'failed', 'a bounce');
-SELECT t.post(), t.later('1 day'), t.timers();
-SELECT is(t.state('192.0.2.21'), 'clear', 'the next contact got it: its acceptance counts for the deadline that runs');
+SELECT results_eq($$ SELECT state, deadline FROM postern.warning WHERE unit = '192.0.2.21' $$, $$ VALUES ('mailing', NULL::timestamptz) $$, 'the clock that it started is undone');
+SELECT t.later('2 days');
+SELECT is(t.timers(), '', 'nothing acts');
+SELECT t.post();
+SELECT is((SELECT deadline FROM postern.warning WHERE unit = '192.0.2.21'), postern.now() + interval '24 hours', 'the next contact''s acceptance starts it');
+SELECT is(postern.mail_bounced((SELECT envelope_from FROM postern.outbox WHERE unit = '192.0.2.21' ORDER BY id DESC LIMIT 1), '550 no such user'), 'failed', 'that one bounces too');
+SELECT is((SELECT state FROM postern.warning WHERE unit = '192.0.2.21'), 'suspended', 'suspended: a person decides');
 -- statements and extensions
 SELECT t.hit('192.0.2.22', 'flag'), t.post();
 SELECT is((postern.make_statement('192.0.2.22', 'C1', 'fixed', 'closed the relay')) ->> 'action', 'noted', 'fixed: noted');

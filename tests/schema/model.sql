@@ -139,7 +139,7 @@ CREATE VIEW t.breach AS
      WHERE b.cause = 'deadline' AND NOT EXISTS (
            SELECT FROM postern.warning w JOIN postern.outbox o ON o.warning_id = w.id AND o.kind = 'warning'
             WHERE w.case_id = b.case_id AND w.state = 'missed' AND w.accepted_at IS NOT NULL AND w.deadline <= lower(b.during)
-              AND o.accepted_at IS NOT NULL)
+              AND o.state = 'done')
     UNION ALL
     SELECT 'a block at once without a verdict above watch', b.id::text FROM postern.block b LEFT JOIN postern.verdict v ON v.id = b.verdict_id
      WHERE b.cause IN ('verdict', 'relapse') AND coalesce(v.band, 'watch') = 'watch'
