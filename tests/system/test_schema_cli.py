@@ -43,11 +43,11 @@ def test_an_older_schema_is_brought_up_to_date(schema, postgres, database):
     with postgres.connect(database) as connection:
         # The last migration as if it had never been: its objects and its record.
         connection.execute("DROP SCHEMA api_v1 CASCADE")
-        connection.execute("DELETE FROM postern.schema_migration WHERE name = '0009_api_v1'")
+        connection.execute("DELETE FROM postern.schema_migration WHERE name = '0016_api_v1'")
         connection.execute("CREATE SCHEMA api_v1 AUTHORIZATION postern_owner")
         connection.execute("GRANT USAGE ON SCHEMA api_v1 TO postern_analyst")
-    assert "pending  0009_api_v1" in schema("status", status=1).stdout
-    assert "applying 0009_api_v1" in schema("upgrade").stdout
+    assert "pending  0016_api_v1" in schema("status", status=1).stdout
+    assert "applying 0016_api_v1" in schema("upgrade").stdout
     schema("status")
 
 

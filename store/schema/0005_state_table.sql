@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- The state table: what each event does to a unit in each state. Data, not code: transition()
--- (0003) looks the pair up, asks the guard, moves the state and calls the effect. A pair that is
+-- (0011) looks the pair up, asks the guard, moves the state and calls the effect. A pair that is
 -- missing is an error that alarms, so "ignored" is written down as well.
 
 SET LOCAL ROLE postern_owner;

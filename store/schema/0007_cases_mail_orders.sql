@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- What a transition leaves behind: cases with evidence, mails to customers, orders to the network,
--- timers. Called by the effects in 0005, by nobody else.
+-- timers. Called by the effects in 0009 and 0010, by nobody else.
 
 SET LOCAL ROLE postern_owner;
 
