@@ -208,6 +208,25 @@ static Domain *domain_new(Exporters *exporters, Exporter *exporter, const Domain
     return domain;
 }
 
+/* Room for one more domain: the one that was silent longest goes, if it was silent for a while. */
+static gboolean make_room(Exporters *exporters, Exporter *exporter, gint64 now_ns)
+{
+    if (exporter->n_domains < EXPORTER_DOMAINS_MAX)
+        return TRUE;
+    Domain **oldest = &exporter->domains;
+    for (Domain **at = &exporter->domains; *at != NULL; at = &(*at)->next) {
+        if ((*at)->seen_ns < (*oldest)->seen_ns)
+            oldest = at;
+    }
+    if (now_ns - (*oldest)->seen_ns < EXPORTER_PROBATION_S * NS_PER_S)
+        return FALSE;
+    Domain *silent = *oldest;
+    *oldest = silent->next;
+    exporter->n_domains--;
+    domain_free(exporters, silent);
+    return TRUE;
+}
+
 static Domain domain_key(const Exporters *exporters, const PstAddr *addr, guint32 id,
                          guint64 *out_addr_hash)
 {
@@ -233,7 +252,7 @@ Domain *exporters_domain(Exporters *exporters, const PstAddr *addr, guint32 id, 
         Exporter *exporter = exporter_ensure(exporters, addr, addr_hash, out_drop);
         if (exporter == NULL)
             return NULL;
-        if (exporter->n_domains >= EXPORTER_DOMAINS_MAX) {
+        if (!make_room(exporters, exporter, now_ns)) {
             *out_drop = DROP_EXPORTERS_BOUND;
             return NULL;
         }

@@ -131,9 +131,10 @@ static gboolean read_file(Collector *collector, const char *path, GError **error
         pst_run_tick(&collector->run);
     }
     pst_progress_end(&progress, capture_position(capture));
-    if (failure != NULL)
-        g_propagate_prefixed_error(error, g_steal_pointer(&failure), "%s: ", path);
-    return failure == NULL;
+    if (failure == NULL)
+        return TRUE;
+    g_propagate_prefixed_error(error, g_steal_pointer(&failure), "%s: ", path);
+    return FALSE;
 }
 
 static gboolean read_files(Collector *collector, char **files, GError **error)
@@ -210,12 +211,12 @@ static gboolean work(Collector *collector, GError **error)
     if (!set_up(collector, error) || !worker_tick(collector->worker, error))
         return FALSE;
     pst_run_ready(&collector->run);
-    if (!read_files(collector, collector->config.read, error) ||
-        !read_files(collector, collector->run.args, error))
-        return FALSE;
-    if (worker_listeners(collector->worker) > 0 && !listen_until_stopped(collector, error))
-        return FALSE;
-    return worker_finish(collector->worker, FLUSH_MS, error);
+    gboolean good =
+        read_files(collector, collector->config.read, error) &&
+        read_files(collector, collector->run.args, error) &&
+        (worker_listeners(collector->worker) == 0 || listen_until_stopped(collector, error));
+    /* whatever ended it: what was read until then is delivered */
+    return worker_finish(collector->worker, FLUSH_MS, good ? error : NULL) && good;
 }
 
 int main(int argc, char **argv)

@@ -82,9 +82,10 @@ static gboolean replay_file(PstRun *run, Replay *replay, const char *path, Skipp
         pst_progress_update(&progress, capture_position(capture));
     }
     pst_progress_end(&progress, capture_position(capture));
-    if (failure != NULL)
-        g_propagate_prefixed_error(error, g_steal_pointer(&failure), "%s: ", path);
-    return failure == NULL;
+    if (failure == NULL)
+        return TRUE;
+    g_propagate_prefixed_error(error, g_steal_pointer(&failure), "%s: ", path);
+    return FALSE;
 }
 
 /* Returns TRUE if everything was sent. */

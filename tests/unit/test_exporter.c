@@ -77,10 +77,13 @@ Test(exporter, has_a_bounded_number_of_domains)
     g_autoptr(Exporters) exporters = exporters_of(10, NULL);
     Drop drop;
     for (guint32 id = 0; id < EXPORTER_DOMAINS_MAX; id++)
-        cr_assert_not_null(ask(exporters, 1, id, 1000, &drop));
+        cr_assert_not_null(ask(exporters, 1, id, id == 0 ? 999 : 1000, &drop));
     cr_assert_null(ask(exporters, 1, 99999, 1000, &drop));
     cr_assert_eq(drop, DROP_EXPORTERS_BOUND);
     cr_assert_not_null(ask(exporters, 2, 99999, 1000, &drop));
+    cr_assert_not_null(ask(exporters, 1, 99999, 1000 + EXPORTER_PROBATION_S, &drop));
+    PstAddr sender = pst_addr_v4(1);
+    cr_assert_null(exporters_peek(exporters, &sender, 0), "it was silent longest");
 }
 
 Test(exporter, takes_the_operators_rate)
