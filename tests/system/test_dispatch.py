@@ -130,10 +130,9 @@ def test_kill_9_at_any_moment_gives_each_unit_one_block_and_one_mail(desk):
     for unit in units:
         desk.verdict(unit)
     left = "SELECT count(*) FROM postern.verdict WHERE applied_at IS NULL"
-    while desk.value(left) > 0:
+    while (before := desk.value(left)) > 0:
         program = desk.runner.start("postern-dispatch",
                                     *desk.dispatch_arguments("verdict,deadline"))
-        before = desk.value(left)
         until(lambda: desk.value(left) < before, "some are applied", pause_s=0.001)
         program.kill()
     assert desk.query("SELECT unit, count(*) FROM postern.block GROUP BY 1 HAVING count(*) > 1") == []
