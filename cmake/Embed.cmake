@@ -20,8 +20,9 @@ if(CMAKE_SCRIPT_MODE_FILE)
         string(APPEND rows "    {\"${name}\", (const char *)file_${i}, ${length}},\n")
         math(EXPR i "${i} + 1")
     endforeach()
-    file(WRITE ${OUTPUT} "/* SPDX-License-Identifier: Apache-2.0 */\n/* Made by cmake/Embed.cmake. */\n"
-        "#include \"embedded.h\"\n\n${data}\nextern const PstEmbedded ${SYMBOL}[];\n"
+    file(WRITE ${OUTPUT} "/* SPDX-License-Identifier: Apache-2.0 */\n"
+        "/* Made by cmake/Embed.cmake. */\n"
+        "#include \"embedded.h\"\n\n${data}\n"
         "const PstEmbedded ${SYMBOL}[] = {\n${rows}    {0},\n};\n")
     return()
 endif()

@@ -235,7 +235,7 @@ static gboolean parse_nodes(Parser *p, GPtrArray *nodes)
             p->at = p->end;
             return TRUE;
         }
-        Tag tag;
+        Tag tag = {0};
         if (!read_tag(p, begin, &tag))
             return FALSE;
         if (tag.begin > p->at)

@@ -99,7 +99,7 @@ gboolean cli_confirm(gboolean yes, const char *question, GError **error)
         return FALSE;
     }
     char answer[16] = "";
-    fflush(stdout);
+    (void)fflush(stdout);
     fprintf(stderr, "%s [y/N] ", question);
     if (fgets(answer, sizeof answer, stdin) != NULL) {
         g_strstrip(answer);

@@ -34,7 +34,7 @@ static const char description[] =
 static void announce(gpointer user, const char *name)
 {
     printf("applying %s\n", name);
-    fflush(stdout);
+    (void)fflush(stdout);
 }
 
 static gboolean set_test_clock(PstPg *pg, const char *clock, GError **error)

@@ -221,14 +221,15 @@ static gboolean write_outcome(Dispatch *dispatch, Mailer *mailer, GError **error
 static gboolean give_up_making(Dispatch *dispatch, Mailer *mailer, const PstOutboxMail *row,
                                const GError *why, GError **error)
 {
+    g_assert(why != NULL);
     if (pst_error_class(why) == PST_ERROR_CLASS_TRANSIENT) {
         g_propagate_error(error, g_error_copy(why));
         return FALSE;
     }
+    gboolean fit = pst_mail_is_address(row->contact_email);
     mailer->unwritten = (Unwritten){.id = row->id,
                                     .message_id = g_strdup(row->message_id),
-                                    .outcome = why->code == PST_ERROR_DATA ? PST_OUTCOME_REFUSED
-                                                                           : PST_OUTCOME_RETRY,
+                                    .outcome = fit ? PST_OUTCOME_RETRY : PST_OUTCOME_REFUSED,
                                     .detail = g_strdup(why->message)};
     log_outcome(row, &mailer->unwritten);
     return write_outcome(dispatch, mailer, error);

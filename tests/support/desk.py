@@ -13,9 +13,10 @@ from psycopg import sql
 
 from waiting import until
 
-CUSTOMERS = """\
+MUELLER = "abuse:post@mueller.example owner:chef@mueller.example"
+CUSTOMERS = f"""\
 net,customer,name,type,service,contacts,locale,tz
-192.0.2.0/28,C-1,"Müller, GmbH",vps,vps-1,abuse:post@mueller.example owner:chef@mueller.example,de,Europe/Berlin
+192.0.2.0/28,C-1,"Müller, GmbH",vps,vps-1,{MUELLER},de,Europe/Berlin
 192.0.2.16/28,C-2,Example Ltd,dedicated,srv-2,abuse:desk@example.org,en,America/New_York
 """
 GERMAN, ENGLISH, STRANGER = "192.0.2.1", "192.0.2.17", "192.0.2.200"

@@ -111,7 +111,7 @@ HEADER = "net,customer,name,contacts,unit_len,tz\n"
     (HEADER + "192.0.2.0/28,C,n,abuse:a@b\n RCPT,,\n", ":2: 4 fields"),
     (HEADER + "192.0.2.0/28,C,n,,99,\n", ":2: unit_len"),
     (HEADER + "192.0.2.0/28,C,n,,,Mars/Olympus\n", ':2: tz "Mars/Olympus"'),
-    (HEADER + "192.0.2.0/28,C,n,,,\n192.0.2.0/28,D,n,,,\n", ":3: net 192.0.2.0/28 stands in line 2"),
+    (HEADER + "192.0.2.0/28,C,n,,,\n192.0.2.0/28,D,n,,,\n", ":3: net 192.0.2.0/28 stands in"),
     (HEADER + "192.0.2.0/28,C,n,,,\n192.0.2.16/28,C,m,,,\n", ":3: customer C has another name"),
     (HEADER + '192.0.2.0/28,C,"open\n', ":2: a quote opens here and never closes"),
     (HEADER.encode() + b"192.0.2.0/28,C,\xff\xfe,,,\n", ":2: not UTF-8"),

@@ -48,7 +48,8 @@ def test_alarms_are_shown_until_a_person_has_seen_to_them(desk):
 
 def test_orders_that_the_network_refuses_are_shown(desk):
     desk.value("SELECT postern.apply_verdict(%s)", desk.verdict(GERMAN))
-    desk.query("SELECT postern.order_outcome('null', %s, 1, 'refused', 'no such interface')", GERMAN)
+    desk.query("SELECT postern.order_outcome('null', %s, 1, 'refused', 'no such interface')",
+               GERMAN)
     assert "no such interface" in doctor(desk, status=1)
 
 
