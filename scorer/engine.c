@@ -357,54 +357,75 @@ static void recut(Engine *engine, const PstPrefix *prefix)
     }
 }
 
-static void exempt(Engine *engine, const PstUnit *unit, guint32 id, double ceiling)
+typedef void (*NetVisit)(Engine *engine, guint32 id, gpointer user);
+
+/* Every unit held that lies in @net: a unit itself, or a wider prefix. */
+static void each_unit(Engine *engine, const PstPrefix *net, NetVisit visit, gpointer user)
 {
-    gboolean less = ceiling < rules_ceiling(engine->rules, unit);
-    rules_set_ceiling(engine->rules, unit, ceiling);
-    if (id == 0)
+    guint32 only = unit_table_find(engine->units, net, unit_table_hash(engine->units, net));
+    if (only != 0) {
+        visit(engine, only, user);
         return;
+    }
+    for (guint32 id = 1; id <= unit_table_places(engine->units); id++) {
+        const PstUnit *unit = &unit_table_at(engine->units, id)->unit;
+        if (unit->addr.family != PST_AF_NONE && holds_unit(net, unit))
+            visit(engine, id, user);
+    }
+}
+
+static void put_ceiling(Engine *engine, guint32 id, gpointer user)
+{
+    const gboolean *less = user;
     Judged j;
     judge_unit(engine, id, &j);
-    j.unit->exempt = ceiling > 0;
+    j.unit->exempt = rules_ceiling(engine->rules, &j.unit->unit) > 0;
     j.unit->credit = 0;
-    /* A smaller envelope is for windows to come: those that stand were promised the larger one. */
     judge_unit(engine, id, &j);
-    if (less)
+    if (*less)
         judge_restart(&j);
 }
 
-static void release(Engine *engine, guint32 id)
+/* A smaller envelope is for windows to come: those that stand were promised the larger one. */
+static void exempt(Engine *engine, const PstPrefix *net, double ceiling)
 {
-    if (id == 0)
-        return;
+    double before = rules_ceiling(engine->rules, net);
+    rules_set_ceiling(engine->rules, net, ceiling);
+    gboolean less = rules_ceiling(engine->rules, net) < before;
+    each_unit(engine, net, put_ceiling, &less);
+}
+
+static void release(Engine *engine, guint32 id, gpointer user)
+{
     Judged j;
     judge_unit(engine, id, &j);
     judge_end(engine, &j);
     judge_restart(&j);
 }
 
+static void reassign(Engine *engine, guint32 id, gpointer user)
+{
+    forget(engine, id);
+}
+
 void engine_input(Engine *engine, const PstInput *input)
 {
-    PstUnit unit = input->unit;
-    if (input->kind == PST_INPUT_UNIT_LEN) {
-        if (rules_set_unit_len(engine->rules, &unit, input->unit_len))
-            recut(engine, &unit);
-        return;
-    }
-    guint32 id = unit_table_find(engine->units, &unit, unit_table_hash(engine->units, &unit));
+    const PstPrefix *net = &input->unit;
     switch (input->kind) {
+    case PST_INPUT_UNIT_LEN:
+        if (rules_set_unit_len(engine->rules, net, input->unit_len))
+            recut(engine, net);
+        break;
     case PST_INPUT_RELEASED:
     case PST_INPUT_FALSE_POSITIVE:
-        release(engine, id);
+        each_unit(engine, net, release, NULL);
         break;
     case PST_INPUT_REASSIGNED:
-        if (id != 0)
-            forget(engine, id);
+        each_unit(engine, net, reassign, NULL);
         break;
     case PST_INPUT_EXEMPTED:
-        exempt(engine, &unit, id, input->ceiling);
+        exempt(engine, net, input->ceiling);
         break;
-    case PST_INPUT_UNIT_LEN:
     default: /* a kind of a newer schema: not ours to judge */
         break;
     }

@@ -87,6 +87,8 @@ void engine_heartbeat(Engine *engine, const PstHeartbeat *beat);
  *  EXEMPTED                  its envelopes are at least `ceiling` sessions in any hour; 0 ends it;
  *  UNIT_LEN                  IPv6 addresses in the prefix belong to units of `unit_len` from now
  *                            on; units cut otherwise are forgotten, their episodes end.
+ * All but UNIT_LEN take a unit or a wider prefix, which means every unit held in it (EXEMPTED: and
+ * those to come; the most specific exemption holds).
  * An input that fits no unit of this partition changes nothing. */
 void engine_input(Engine *engine, const PstInput *input);
 

@@ -10,7 +10,7 @@ typedef struct {
 struct Rules {
     guint8 default_v6_len;
     GArray *lengths;    /* Row: IPv6 prefix → unit length */
-    GArray *exemptions; /* Row: unit → ceiling */
+    GArray *exemptions; /* Row: net → ceiling */
 };
 
 Rules *rules_new(guint8 default_v6_len)
@@ -77,26 +77,32 @@ static void set(GArray *rows, const PstPrefix *prefix, double value)
     g_array_index(rows, Row, at).value = value;
 }
 
-PstUnit rules_unit_of(const Rules *rules, const PstAddr *addr)
+/* The value of the longest prefix of at most @max_len bits that holds @addr; 0: none does. */
+static double find_longest(const GArray *rows, const PstAddr *addr, guint8 max_len)
 {
-    guint8 unit_len = rules->default_v6_len;
     guint at = 0;
-    while (addr->family == PST_AF_INET6 && at < rules->lengths->len) {
-        guint8 len = g_array_index(rules->lengths, Row, at).prefix.len;
-        PstPrefix prefix = pst_prefix_of(addr, len);
-        double found = find(rules->lengths, &prefix);
-        if (found != 0) {
-            unit_len = (guint8)found;
-            break;
+    while (at < rows->len) {
+        guint8 len = g_array_index(rows, Row, at).prefix.len;
+        if (len <= max_len) {
+            PstPrefix prefix = pst_prefix_of(addr, len);
+            double found = find(rows, &prefix);
+            if (found != 0)
+                return found;
         }
         if (len == 0)
             break;
         /* On to the next shorter length: its rows begin where an address above all would stand. */
         PstPrefix after = {.len = len};
         memset(&after.addr, 0xff, sizeof after.addr);
-        at = lower_bound(rules->lengths, &after);
+        at = lower_bound(rows, &after);
     }
-    return pst_unit_of(addr, unit_len);
+    return 0;
+}
+
+PstUnit rules_unit_of(const Rules *rules, const PstAddr *addr)
+{
+    double found = addr->family == PST_AF_INET6 ? find_longest(rules->lengths, addr, 128) : 0;
+    return pst_unit_of(addr, found != 0 ? (guint8)found : rules->default_v6_len);
 }
 
 gboolean rules_set_unit_len(Rules *rules, const PstPrefix *prefix, guint8 unit_len)
@@ -110,12 +116,12 @@ gboolean rules_set_unit_len(Rules *rules, const PstPrefix *prefix, guint8 unit_l
 
 double rules_ceiling(const Rules *rules, const PstUnit *unit)
 {
-    return find(rules->exemptions, unit);
+    return find_longest(rules->exemptions, &unit->addr, unit->len);
 }
 
-void rules_set_ceiling(Rules *rules, const PstUnit *unit, double ceiling)
+void rules_set_ceiling(Rules *rules, const PstPrefix *net, double ceiling)
 {
-    set(rules->exemptions, unit, MAX(ceiling, 0));
+    set(rules->exemptions, net, MAX(ceiling, 0));
 }
 
 static void write_rows(const GArray *rows, Image *image)

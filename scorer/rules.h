@@ -16,10 +16,10 @@ PstUnit rules_unit_of(const Rules *rules, const PstAddr *addr);
 /* @unit_len 48 … 64; FALSE: not an IPv6 prefix, or no such length; nothing changed. */
 gboolean rules_set_unit_len(Rules *rules, const PstPrefix *prefix, guint8 unit_len);
 
-/* Sessions an hour; 0: not exempted. */
+/* Sessions an hour, as the most specific net that holds the unit says; 0: not exempted. */
 double rules_ceiling(const Rules *rules, const PstUnit *unit);
-/* @ceiling 0 ends it. */
-void rules_set_ceiling(Rules *rules, const PstUnit *unit, double ceiling);
+/* @net a unit or a wider prefix. @ceiling 0 ends it. */
+void rules_set_ceiling(Rules *rules, const PstPrefix *net, double ceiling);
 
 void rules_write(const Rules *rules, Image *image);
 gboolean rules_read(Rules *rules, PstCursor *from) G_GNUC_WARN_UNUSED_RESULT;

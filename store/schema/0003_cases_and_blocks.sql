@@ -161,7 +161,7 @@ COMMENT ON COLUMN postern.statement.accepted IS 'It changed something (once per 
 CREATE TABLE postern.timer (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     dedup_key text NOT NULL UNIQUE,
-    kind text NOT NULL CHECK (kind IN ('reminder', 'deadline', 'dispute_over', 'probation_over')),
+    kind text NOT NULL CHECK (kind IN ('reminder', 'deadline', 'dispute_over', 'probation_over', 'exemption_over')),
     unit postern.unit NOT NULL,
     warning_id bigint REFERENCES postern.warning (id),
     due_at timestamptz NOT NULL,

@@ -260,6 +260,18 @@ END
 $$;
 COMMENT ON FUNCTION postern.spam_after_warning(bigint) IS 'What was seen or reported by a trusted reporter after the accepted warning and its grace, in sentences; NULL: rectified';
 
+CREATE FUNCTION postern.tell_exemption(p_net inet) RETURNS jsonb
+    LANGUAGE sql
+    SET search_path = pg_catalog, postern, pg_temp
+AS $$
+    INSERT INTO postern.scorer_input (kind, unit, ceiling, created_at)
+    SELECT 'exempted', p_net,
+           CASE WHEN bool_or(e.ceiling IS NULL) THEN NULL ELSE coalesce(max(e.ceiling), 0) END, postern.now()
+      FROM postern.exemption e WHERE e.net = p_net AND e.during @> postern.now();
+    SELECT jsonb_build_object('action', 'told');
+$$;
+COMMENT ON FUNCTION postern.tell_exemption(inet) IS 'Tells the scorer what exempts a net now: the highest ceiling in force, 0 if none is';
+
 CREATE FUNCTION postern.fire_timer(p_timer_id bigint) RETURNS text
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, postern, pg_temp
@@ -286,6 +298,8 @@ BEGIN
         v_seen := postern.spam_after_warning(t.warning_id);
         v_result := postern.transition(t.unit, CASE WHEN v_seen IS NULL THEN 'deadline_met' ELSE 'deadline_missed' END,
             'timer', jsonb_strip_nulls(jsonb_build_object('timer_id', t.id, 'warning_id', t.warning_id, 'reason', v_seen)));
+    ELSIF t.kind = 'exemption_over' THEN
+        v_result := postern.tell_exemption(t.unit);
     ELSE
         v_result := postern.transition(t.unit,
             CASE t.kind WHEN 'dispute_over' THEN 'dispute_ended' ELSE t.kind END,
@@ -301,7 +315,7 @@ BEGIN
     RETURN v_result ->> 'action';
 END
 $$;
-COMMENT ON FUNCTION postern.fire_timer(bigint) IS 'Does what a due timer is for; a second call changes nothing. Returns what became of it: reminded, resolved, blocked, clock-resumed, probation-over, cancelled, held (asked again in an hour), early';
+COMMENT ON FUNCTION postern.fire_timer(bigint) IS 'Does what a due timer is for; a second call changes nothing. Returns what became of it: reminded, resolved, blocked, clock-resumed, probation-over, told, cancelled, held (asked again in an hour), early';
 
 GRANT EXECUTE ON FUNCTION postern.claim_verdicts(int), postern.apply_verdict(bigint),
     postern.claim_complaints(int), postern.apply_complaint(bigint), postern.note_apply_error(text, bigint, text),

@@ -195,7 +195,8 @@ BEGIN
     VALUES (p_net, p_ceiling, tstzrange(postern.now(), p_until), btrim(p_reason),
             coalesce(nullif(p_actor, ''), session_user), postern.now())
     RETURNING id INTO v_id;
-    INSERT INTO postern.scorer_input (kind, unit, ceiling, created_at) VALUES ('exempted', p_net, p_ceiling, postern.now());
+    PERFORM postern.tell_exemption(p_net);
+    PERFORM postern.set_timer('exemption_over', p_net, NULL, p_until, v_id::text);
     PERFORM postern.audit(p_actor, 'exempt', NULL, jsonb_build_object('id', v_id, 'net', p_net, 'ceiling', p_ceiling,
         'until', p_until, 'reason', p_reason));
     RETURN v_id;

@@ -2,7 +2,7 @@
 -- What verdicts do.
 \ir support.sql
 SELECT t.enforce();
-SELECT plan(43);
+SELECT plan(46);
 
 -- watch
 SELECT is(t.hit('192.0.2.1', 'watch'), 'watched', 'watch: the unit is watched');
@@ -70,4 +70,14 @@ SELECT is((SELECT count(*) FROM postern.noc_alarm WHERE kind = 'breaker'), 1::bi
 SELECT is(t.hit('192.0.2.12', 'flag'), 'warned', 'warnings go on');
 SELECT postern.set_setting('breaker', 'open', 'tester');
 SELECT is(t.hit('192.0.2.13', 'flag'), 'held', 'an open breaker holds everything');
+-- an exemption's end reaches the scorer
+SELECT postern.ip_exempt('198.51.100.0/24', 100, postern.now() + interval '1 hour', 'short', 'tester');
+SELECT postern.ip_exempt('198.51.100.0/24', NULL, postern.now() + interval '30 minutes', 'shorter, no ceiling', 'tester');
+SELECT is((SELECT ceiling FROM postern.scorer_input WHERE unit = '198.51.100.0/24' ORDER BY id DESC LIMIT 1), NULL, 'the widest exemption in force is told');
+SELECT t.later('31 minutes');
+SELECT t.timers();
+SELECT is((SELECT ceiling FROM postern.scorer_input WHERE unit = '198.51.100.0/24' ORDER BY id DESC LIMIT 1), 100::float8, 'the one that is left, when it ends');
+SELECT t.later('30 minutes');
+SELECT t.timers();
+SELECT is((SELECT ceiling FROM postern.scorer_input WHERE unit = '198.51.100.0/24' ORDER BY id DESC LIMIT 1), 0::float8, 'and its end');
 SELECT finish();

@@ -505,6 +505,20 @@ Test(engine, exemption_holds_up_to_its_ceiling_and_no_further)
     trial_end(&trial);
 }
 
+Test(engine, exemption_of_a_net_holds_for_units_seen_before_and_after)
+{
+    Trial trial;
+    trial_begin(&trial, NULL);
+    burst(&trial, 1000, 1, 5, 25);
+    PstInput exempt = input(PST_INPUT_EXEMPTED, A_UNIT);
+    exempt.unit = pst_prefix_of(&exempt.unit.addr, 24);
+    exempt.ceiling = 500;
+    engine_input(trial.engine, &exempt);
+    burst(&trial, 1010, 20, 440, 25);
+    cr_assert_eq(trial.band_at[PST_BAND_FLAG], 0);
+    trial_end(&trial);
+}
+
 Test(engine, end_of_an_exemption_does_not_judge_the_past)
 {
     Trial trial;

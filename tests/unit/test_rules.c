@@ -65,6 +65,22 @@ Test(rules, exemptions_are_by_unit_and_end)
     cr_assert_eq(rules_ceiling(rules, &a), 0);
 }
 
+Test(rules, the_most_specific_exemption_of_a_net_holds)
+{
+    g_autoptr(Rules) rules = rules_new(64);
+    PstUnit unit = unit_named("192.0.2.1"), other = unit_named("192.0.2.2");
+    PstUnit outside = unit_named("192.0.3.1");
+    PstPrefix net = pst_prefix_of(&unit.addr, 24);
+    rules_set_ceiling(rules, &net, 900);
+    rules_set_ceiling(rules, &unit, 50);
+    cr_assert_eq(rules_ceiling(rules, &unit), 50);
+    cr_assert_eq(rules_ceiling(rules, &other), 900);
+    cr_assert_eq(rules_ceiling(rules, &outside), 0);
+    cr_assert_eq(rules_ceiling(rules, &net), 900);
+    rules_set_ceiling(rules, &unit, 0);
+    cr_assert_eq(rules_ceiling(rules, &unit), 900);
+}
+
 Test(rules, are_the_same_from_their_bytes)
 {
     g_autoptr(Rules) rules = rules_new(64), copy = rules_new(64);
