@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Backtests over recorded traffic: real mail without a spammer stays quiet, the lab's two bad hosts
+are found and nobody else, whole and thinned to 1:N."""
+
+import json
+import random
+import subprocess
+
+import pytest
+
+from conftest import ROOT
+
+CORPUS = ROOT.parent / "shared" / "corpus"
+CONVERTER = ROOT / "tests" / "tools" / "corpus2flows"
+RECORDINGS = [("zeek", "smtp-wrccdc-zeek/smtp.log.gz", "10.0.0.0/8"),
+              ("ugr16", "smtp-ugr16-small/raw.csv", "0.0.0.0/0")]
+DEMO = ROOT / "deploy" / "demo"
+
+
+def backtest(runner, networks, flows):
+    """The verdicts over flows, one JSON object a line, and the summary."""
+    done = runner.run("postern-scorer", "--backtest", "--networks", networks, "--format", "json",
+                      "-", stdin=flows)
+    *verdicts, last = map(json.loads, done.stdout.splitlines())
+    assert last["summary"]["flows"] == flows.count("\n")
+    return verdicts
+
+
+def units(verdicts, band):
+    """The units that crossed a band."""
+    return sorted(one["unit"] for one in verdicts if one["band"] == band)
+
+
+@pytest.mark.skipif(not CORPUS.is_dir(), reason="../shared/corpus is absent")
+@pytest.mark.parametrize("rate", [1, 100, 1000, 4096])
+@pytest.mark.parametrize("kind, path, networks", RECORDINGS, ids=[r[0] for r in RECORDINGS])
+def test_recorded_mail_flags_nobody(runner, kind, path, networks, rate):
+    flows = subprocess.run(["/usr/bin/python3", CONVERTER, kind, CORPUS / path,
+                            "--thin", str(rate)],
+                           check=True, stdout=subprocess.PIPE, text=True).stdout
+    verdicts = backtest(runner, networks, flows)
+    assert units(verdicts, "flag") == []
+
+
+def thinned(flows, rate, seed):
+    """Each packet of each record is kept with probability 1/rate."""
+    dice = random.Random(seed)
+    for line in flows.splitlines():
+        flow = json.loads(line)
+        flow["packets"] = sum(dice.random() < 1 / rate for _ in range(flow["packets"]))
+        flow["sampling_rate"] = rate
+        if flow["packets"] > 0:
+            yield json.dumps(flow) + "\n"
+
+
+@pytest.mark.parametrize("rate", [1, 100])
+def test_the_labs_bad_hosts_are_blocked_and_no_other(runner, rate):
+    truth = json.loads((DEMO / "truth.json").read_text())
+    bad = sorted(host["unit"] for host in truth["hosts"].values() if host["must"] == "blocked")
+    flows = runner.run("postern-collector", "--read", DEMO / "lab.pcap", "--networks",
+                       DEMO / "networks.txt", "--publish", "smtp", "--output", "json:-").stdout
+    if rate > 1:
+        flows = "".join(thinned(flows, rate, seed=1))
+    verdicts = backtest(runner, DEMO / "networks.txt", flows)
+    assert units(verdicts, "block") == bad
+    assert units(verdicts, "flag") == bad
