@@ -22,6 +22,7 @@ void engine_conf_init(EngineConf *conf)
         .clock_ahead_s = 300,
         .quiet_s = 1800,
         .session_packets = {14, 23},
+        .both_directions = 1.93,
         .floor_sessions = {8, 20, 50, 150, 450},
         .floor_destinations = {6, 15, 35, 90, 250},
         .gate_cold = 50,
@@ -40,8 +41,9 @@ static gboolean conf_is_sane(const EngineConf *conf)
            conf->max_units >= 1000 && conf->max_units <= 50000000 && conf->max_episodes >= 16 &&
            conf->max_episodes <= 1000000 && conf->idle_s >= 21600 &&
            conf->session_packets[PST_PAIR_SMTP] >= 1 &&
-           conf->session_packets[PST_PAIR_SUBMISSION] >= 1 && conf->gate_cold > 0 &&
-           conf->gate_known > 0 && conf->band_at[PST_BAND_WATCH] > 0 &&
+           conf->session_packets[PST_PAIR_SUBMISSION] >= 1 && conf->both_directions >= 1 &&
+           conf->both_directions <= 10 && conf->gate_cold > 0 && conf->gate_known > 0 &&
+           conf->band_at[PST_BAND_WATCH] > 0 &&
            conf->band_at[PST_BAND_FLAG] >= conf->band_at[PST_BAND_WATCH] &&
            conf->band_at[PST_BAND_BLOCK] >= conf->band_at[PST_BAND_FLAG] &&
            conf->band_at[PST_BAND_BLOCK] <= 1000 && conf->v6_unit_len >= PST_UNIT_LEN_V6_MIN &&
@@ -126,12 +128,13 @@ static double see_exporter(Engine *engine, Unit *unit, const Sighting *s)
         *own = (UnitExporter){.place = s->place};
     }
     own->rate_code = exporter->rate_code;
+    own->both = exporter_tells_both(exporter);
     own->last_s = MAX(own->last_s, (guint32)s->at_s);
     double missed = 1;
     for (guint i = 0; i < UNIT_EXPORTERS; i++) {
         const UnitExporter *e = &unit->exporter[i];
         if (e->last_s != 0 && (gint64)e->last_s + HOUR_S >= s->at_s)
-            missed *= 1 - thinning_pair_q(engine->thinning, e->rate_code, s->session.pair);
+            missed *= 1 - thinning_pair_q(engine->thinning, e->rate_code, s->session.pair, e->both);
     }
     return 1 / (1 - missed);
 }
@@ -308,6 +311,7 @@ static EngineFate take_flow(Engine *engine, const PstFlow *flow, gint64 position
         return fate;
     s.flow = flow;
     s.position = position;
+    exporter_tell(watermark_at(engine->watermark, s.place), s.session.reply);
     s.unit = rules_unit_of(engine->rules, &s.session.client);
     s.unit_hash = unit_table_hash(engine->units, &s.unit);
     make_keys(engine, &s);

@@ -40,11 +40,12 @@ typedef struct {
     guint32 clock_ahead_s; /* event times further ahead of the median are refused: 300 */
     guint32 quiet_s;       /* an episode ends after so long below watch: 1800 */
     guint32 v6_unit_len;   /* where no input says otherwise: 64; 48 … 64 */
-    double session_packets[PST_PAIR_COUNT]; /* k of q = 1 − (1 − 1/N)^k: 14, 23 */
-    double floor_sessions[5];       /* per window of 10, 60, 300, 1800, 10800 s: 8 20 50 150 450 */
-    double floor_destinations[5];   /* 6 15 35 90 250 */
-    double gate_cold;               /* G for units without history: 50 */
-    double gate_known;              /* G for the others: 100 */
+    double session_packets[PST_PAIR_COUNT]; /* k of q = 1 − (1 − 1/N)^k, one direction: 14, 23 */
+    double both_directions;       /* so many times k where an exporter tells both: 1.93; 1 … 10 */
+    double floor_sessions[5];     /* per window of 10, 60, 300, 1800, 10800 s: 8 20 50 150 450 */
+    double floor_destinations[5]; /* 6 15 35 90 250 */
+    double gate_cold;             /* G for units without history: 50 */
+    double gate_known;            /* G for the others: 100 */
     double band_at[PST_BAND_COUNT]; /* evidence: 300, 600, 900 */
 } EngineConf;
 

@@ -48,7 +48,8 @@ static EngineFate server_sent(const PstFlow *flow, Session *out)
     *out = (Session){.client = flow->dst_addr,
                      .server = flow->src_addr,
                      .client_port = flow->dst_port,
-                     .port = flow->src_port};
+                     .port = flow->src_port,
+                     .reply = TRUE};
     if (has(flow, PST_HAS_TCP_FLAGS) && flow->sampling_rate <= 1)
         out->failed = answer_refuses(flow);
     return ENGINE_NEW;

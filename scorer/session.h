@@ -11,6 +11,7 @@ typedef struct {
     guint16 client_port;
     guint16 port; /* mail port */
     PstPortPair pair;
+    gboolean reply;  /* told from the server's side */
     gboolean failed; /* looks like an opening that was not answered, or refused. Judged only where
                         every packet is counted (1:1) */
 } Session;

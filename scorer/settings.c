@@ -54,6 +54,9 @@ const PstConfRow settings_rows[] = {
         "Packets of one session on port 25 that an exporter sees, for sampled exporters."),
     ROW("session_packets_submission", PST_CONF_REAL, session_packets_submission, "packets", 1,
         10000, "23", "The same for 465, 587 and 2525."),
+    ROW("both_directions", PST_CONF_REAL, both_directions, "", 1, 10, "1.93",
+        "So many times these packets where an exporter tells of both directions; found out by "
+        "itself."),
     ROW("floor_sessions", PST_CONF_LIST, floor_sessions, "", 0, 0, "8,20,50,150,450",
         "Sessions that anyone may open in 10 s, 60 s, 5 min, 30 min, 3 h."),
     ROW("floor_destinations", PST_CONF_LIST, floor_destinations, "", 0, 0, "6,15,35,90,250",
@@ -163,6 +166,7 @@ gboolean settings_engine(const Settings *s, EngineConf *out, GError **error)
     conf.clock_ahead_s = (guint32)s->clock_ahead_s;
     conf.quiet_s = (guint32)s->quiet_s;
     conf.session_packets[PST_PAIR_SMTP] = s->session_packets_smtp;
+    conf.both_directions = s->both_directions;
     conf.session_packets[PST_PAIR_SUBMISSION] = s->session_packets_submission;
     conf.gate_cold = s->gate_cold;
     conf.gate_known = s->gate_known;

@@ -23,6 +23,7 @@ typedef struct {
     gint64 quiet_s;
     double session_packets_smtp;
     double session_packets_submission;
+    double both_directions;
     char **floor_sessions;
     char **floor_destinations;
     double gate_cold;

@@ -22,9 +22,9 @@ static const struct {
 } caps[] = {{10, 16}, {316, 8}, {2024, 3}, {INFINITY, 2}};
 
 struct Thinning {
-    double value[CODES];             /* x = STEP^code */
-    double q[PST_PAIR_COUNT][CODES]; /* of rate x */
-    double shrink[2][CODES];         /* q̄·φ(q̄) of q̄ = 1/x; [known] */
+    double value[CODES];                /* x = STEP^code */
+    double q[2][PST_PAIR_COUNT][CODES]; /* of rate x */
+    double shrink[2][CODES];            /* q̄·φ(q̄) of q̄ = 1/x; [known] */
     double cap_q[PST_PAIR_COUNT][G_N_ELEMENTS(caps)];
     double floor[CHANNELS][SCALES];
 };
@@ -63,8 +63,11 @@ Thinning *thinning_new(const EngineConf *conf)
         t->value[code] = x;
         for (guint known = 0; known < 2; known++)
             t->shrink[known][code] = thinning_phi(1 / x, known != 0) / x;
-        for (guint pair = 0; pair < PST_PAIR_COUNT; pair++)
-            t->q[pair][code] = thinning_q(x, conf->session_packets[pair]);
+        for (guint pair = 0; pair < PST_PAIR_COUNT; pair++) {
+            double k = conf->session_packets[pair];
+            t->q[0][pair][code] = thinning_q(x, k);
+            t->q[1][pair][code] = thinning_q(x, k * conf->both_directions);
+        }
     }
     for (guint pair = 0; pair < PST_PAIR_COUNT; pair++)
         for (guint i = 0; i < G_N_ELEMENTS(caps); i++)
@@ -86,10 +89,10 @@ double thinning_value(const Thinning *thinning, guint16 code)
     return thinning->value[code];
 }
 
-double thinning_pair_q(const Thinning *thinning, guint16 code, PstPortPair pair)
+double thinning_pair_q(const Thinning *thinning, guint16 code, PstPortPair pair, gboolean both)
 {
     g_assert(code < CODES);
-    return thinning->q[pair][code];
+    return thinning->q[both ? 1 : 0][pair][code];
 }
 
 guint thinning_cap(const Thinning *thinning, double q, PstPortPair pair)

@@ -10,8 +10,9 @@
 
 typedef struct {
     guint16 place; /* of the watermark's table */
-    guint16 rate_code;
-    guint32 last_s; /* event time of its last record of this unit; 0: empty */
+    guint16 rate_code : 15;
+    guint16 both : 1; /* told both directions of sessions when it was seen last */
+    guint32 last_s;   /* event time of its last record of this unit; 0: empty */
 } UnitExporter;
 
 /* Made zeroed. unit.addr.family ≠ 0 while in use. */

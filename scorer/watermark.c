@@ -108,6 +108,21 @@ Exporter *watermark_at(Watermark *w, guint16 place)
     return &w->exporter[place];
 }
 
+void exporter_tell(Exporter *exporter, gboolean reply)
+{
+    exporter->told[reply ? 1 : 0]++;
+    if (exporter->told[0] + exporter->told[1] >= 1024) {
+        exporter->told[0] /= 2;
+        exporter->told[1] /= 2;
+    }
+}
+
+gboolean exporter_tells_both(const Exporter *exporter)
+{
+    guint32 all = exporter->told[0] + exporter->told[1];
+    return all >= 16 && 5 * MIN(exporter->told[0], exporter->told[1]) >= all;
+}
+
 /* An exporter is silent once the others sent so many beats without it. Counted in beats, not in
  * time: a wrong clock cannot silence the right ones, nor a pause of all of them anyone. */
 static gboolean is_silent(const Watermark *w, const Exporter *e)

@@ -50,6 +50,7 @@ Test(settings, the_documented_defaults_are_the_engines)
     cr_assert_eq(ours.quiet_s, engines.quiet_s);
     for (guint i = 0; i < PST_PAIR_COUNT; i++)
         cr_assert_float_eq(ours.session_packets[i], engines.session_packets[i], 0);
+    cr_assert_float_eq(ours.both_directions, engines.both_directions, 0);
     for (guint i = 0; i < 5; i++) {
         cr_assert_float_eq(ours.floor_sessions[i], engines.floor_sessions[i], 0);
         cr_assert_float_eq(ours.floor_destinations[i], engines.floor_destinations[i], 0);
