@@ -295,9 +295,10 @@ static gboolean check_identity(BusFile *file, gboolean *out_empty, GError **erro
     return FALSE;
 }
 
-/* Makes an empty file a bus. Several processes may come at once, and switching to WAL does not
- * wait for locks: the folder itself is the lock. */
-static gboolean make_bus(BusFile *file, GError **error)
+/* Makes an empty file a bus, and refuses what is none. Several processes may come at once: one
+ * must not look while another is half done, and switching to WAL does not wait for locks. So the
+ * folder itself is the lock. */
+static gboolean make_or_check_bus(BusFile *file, GError **error)
 {
     g_autofree char *folder = g_path_get_dirname(file->path);
     int lock = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -384,9 +385,8 @@ BusFile *bus_file_open(const char *path, const char *group_name, int patience_ms
     g_autoptr(BusFile) file = g_new0(BusFile, 1);
     file->path = g_strdup(path);
     file->patience_ms = patience_ms;
-    gboolean empty;
-    if (!open_connection(file, error) || !check_identity(file, &empty, error) ||
-        (empty && !make_bus(file, error)) || !bus_db_execute(file, settings, "set it up", error) ||
+    if (!open_connection(file, error) || !make_or_check_bus(file, error) ||
+        !bus_db_execute(file, settings, "set it up", error) ||
         !bus_db_ask_int(file, "PRAGMA page_size", &file->page_bytes, error) ||
         !remember_place(file, error) ||
         (group_name != NULL && !share_with_group(file, group_name, error)))

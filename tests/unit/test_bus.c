@@ -175,6 +175,33 @@ Test(bus, poll_gives_no_more_than_asked_and_goes_round_the_partitions)
     place_clear(&place);
 }
 
+#define OPENERS 8
+
+/* Opens and closes the bus; returns what went wrong. */
+static gpointer open_once(gpointer data)
+{
+    GError *error = NULL;
+    PstBus *bus = pst_bus_open(data, NULL, &error);
+    if (bus != NULL)
+        pst_bus_close(bus);
+    return error;
+}
+
+Test(bus, many_may_be_the_first_to_open_it, .timeout = 120)
+{
+    for (int round = 0; round < 60; round++) {
+        Place place = place_new();
+        GThread *threads[OPENERS];
+        for (int i = 0; i < OPENERS; i++)
+            threads[i] = g_thread_new("opener", open_once, place.uri);
+        for (int i = 0; i < OPENERS; i++) {
+            g_autoptr(GError) error = g_thread_join(threads[i]);
+            cr_assert_null(error, "%s", error->message);
+        }
+        place_clear(&place);
+    }
+}
+
 /* --- damage -------------------------------------------------------------------------------- */
 
 /* A file with a few hundred messages of several sizes, as bytes. */
