@@ -7,7 +7,7 @@
 #include "migrate.h"
 
 const PstConfRow cli_rows[] = {
-    {"postern", "database", PST_CONF_TEXT, offsetof(CliConfig, database), "", 0, 0, NULL, "", FALSE,
+    {"cli", "database", PST_CONF_TEXT, offsetof(CliConfig, database), "", 0, 0, NULL, "", FALSE,
      "How to reach PostgreSQL: \"host=/run/postgresql dbname=postern\"."},
     {NULL},
 };
@@ -74,7 +74,7 @@ PstPg *cli_connect(PstRun *run, const CliConfig *config, gboolean any_schema, GE
 {
     if (config->database == NULL || *config->database == '\0') {
         cli_usage(error, "--database is missing: say \"host=/run/postgresql dbname=postern\", or "
-                         "write it into the file that --config names");
+                         "write it under [cli] of the file that --config names");
         return NULL;
     }
     g_autoptr(PstPg) pg = pst_pg_open(config->database, g_get_prgname(), error);

@@ -13,7 +13,7 @@
     }
 
 static const PstConfRow rows[] = {
-    {"postern", "database", PST_CONF_TEXT, offsetof(DispatchConfig, database), "", 0, 0, NULL, "",
+    {"dispatch", "database", PST_CONF_TEXT, offsetof(DispatchConfig, database), "", 0, 0, NULL, "",
      FALSE, "How to reach PostgreSQL: \"host=/run/postgresql dbname=postern user=postern_desk\"."},
     ROW("work", PST_CONF_LIST, work, "", 0, 0, NULL, "",
         "Kinds of work: verdict, deadline, mail, enforce (see below)."),

@@ -10,7 +10,7 @@ typedef struct {
 } Config;
 
 static const PstConfRow rows[] = {
-    {"postern", "database", PST_CONF_TEXT, offsetof(Config, database), "", 0, 0, NULL, "", FALSE,
+    {"report", "database", PST_CONF_TEXT, offsetof(Config, database), "", 0, 0, NULL, "", FALSE,
      "How to reach PostgreSQL: \"host=/run/postgresql dbname=postern user=postern_analyst\"."},
     {NULL},
 };

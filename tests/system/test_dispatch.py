@@ -140,6 +140,26 @@ def test_kill_9_at_any_moment_gives_each_unit_one_block_and_one_mail(desk):
     assert desk.value("SELECT count(*) FROM postern.outbox") == len(units)
 
 
+def test_kill_9_while_deadlines_pass_fires_each_once(desk):
+    units = [f"192.0.2.{n}" for n in range(32)]
+    for number, unit in enumerate(units):
+        assert desk.value("SELECT postern.apply_complaint(%s)",
+                          desk.complaint(unit, number)) == "warned"
+    mail = desk.dispatch("mail")
+    until(lambda: {m[1] for m in desk.mails()} == {"done"}, "all warnings are out")
+    mail.stop()
+    desk.advance(hours=25)
+    left = "SELECT count(*) FROM postern.timer WHERE fired_at IS NULL AND due_at <= postern.now()"
+    while (before := desk.value(left)) > 0:
+        program = desk.runner.start("postern-dispatch", *desk.dispatch_arguments("deadline"))
+        until(lambda: desk.value(left) < before, "some are fired", pause_s=0.001)
+        program.kill()
+    assert desk.query("SELECT state, count(*) FROM postern.warning GROUP BY 1") == [
+        ("resolved", len(units))]
+    assert desk.query("SELECT count(*), count(DISTINCT unit) FROM postern.outbox"
+                      " WHERE kind = 'resolved'") == [(len(units), len(units))]
+
+
 def test_orders_of_a_killed_dispatcher_are_carried_out_by_the_next(desk):
     desk.dispatch("verdict")
     desk.verdict(GERMAN)
