@@ -214,6 +214,7 @@ static gboolean make_room(Exporters *exporters, Exporter *exporter, gint64 now_n
     if (exporter->n_domains < EXPORTER_DOMAINS_MAX)
         return TRUE;
     Domain **oldest = &exporter->domains;
+    g_assert(*oldest != NULL);
     for (Domain **at = &exporter->domains; *at != NULL; at = &(*at)->next) {
         if ((*at)->seen_ns < (*oldest)->seen_ns)
             oldest = at;

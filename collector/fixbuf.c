@@ -7,6 +7,7 @@
 #include <fixbuf/public.h>
 #pragma GCC diagnostic pop
 
+#include "codec.h"
 #include "element.h"
 #include "plan.h"
 
@@ -272,9 +273,16 @@ typedef struct {
     guint differences;
 } Comparison;
 
+static gboolean flows_equal(const PstFlow *a, const PstFlow *b)
+{
+    guint8 one[PST_CODEC_FLOW_MAX], other[PST_CODEC_FLOW_MAX];
+    gsize len = pst_codec_put_flow(one, a);
+    return pst_codec_put_flow(other, b) == len && memcmp(one, other, len) == 0;
+}
+
 static gboolean records_equal(const Record *a, const Record *b)
 {
-    if (memcmp(&a->flow, &b->flow, sizeof a->flow) != 0 || a->seen != b->seen || a->icmp != b->icmp)
+    if (!flows_equal(&a->flow, &b->flow) || a->seen != b->seen || a->icmp != b->icmp)
         return FALSE;
     for (guint raw = 0; raw < RAW_COUNT; raw++) {
         if (record_saw(a, (Raw)raw) && a->raw[raw] != b->raw[raw])

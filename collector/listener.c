@@ -16,6 +16,12 @@ enum { STRIDE = LISTENER_DATAGRAM_MAX + 1 + 1088, CONTROL_MAX = 128 };
 
 #define NS_PER_S G_GINT64_CONSTANT(1000000000)
 
+typedef union {
+    struct sockaddr any;
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+} Name;
+
 struct Listener {
     int fd;
     guint16 port;
@@ -24,7 +30,7 @@ struct Listener {
     guint8 *buffers;  /* LISTENER_BATCH × STRIDE; owned */
     struct mmsghdr headers[LISTENER_BATCH];
     struct iovec vectors[LISTENER_BATCH];
-    struct sockaddr_storage senders[LISTENER_BATCH];
+    Name senders[LISTENER_BATCH];
     _Alignas(struct cmsghdr) guint8 controls[LISTENER_BATCH][CONTROL_MAX];
 };
 
@@ -115,13 +121,11 @@ static int open_socket(const char *uri, GError **error)
 
 static guint16 bound_port(int fd)
 {
-    struct sockaddr_storage name;
+    Name name = {0};
     socklen_t len = sizeof name;
-    if (getsockname(fd, (struct sockaddr *)&name, &len) != 0)
+    if (getsockname(fd, &name.any, &len) != 0)
         return 0;
-    if (name.ss_family == AF_INET6)
-        return ntohs(((const struct sockaddr_in6 *)&name)->sin6_port);
-    return ntohs(((const struct sockaddr_in *)&name)->sin_port);
+    return ntohs(name.any.sa_family == AF_INET6 ? name.v6.sin6_port : name.v4.sin_port);
 }
 
 static void prepare_buffers(Listener *listener)
@@ -175,16 +179,14 @@ gint64 listener_rcvbuf(const Listener *listener)
     return listener->rcvbuf_bytes;
 }
 
-static void read_sender(const struct sockaddr_storage *from, Datagram *out)
+static void read_sender(const Name *from, Datagram *out)
 {
-    if (from->ss_family == AF_INET6) {
-        const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)from;
-        out->sender = pst_addr_v6_bytes(v6->sin6_addr.s6_addr);
-        out->port = ntohs(v6->sin6_port);
+    if (from->any.sa_family == AF_INET6) {
+        out->sender = pst_addr_v6_bytes(from->v6.sin6_addr.s6_addr);
+        out->port = ntohs(from->v6.sin6_port);
     } else {
-        const struct sockaddr_in *v4 = (const struct sockaddr_in *)from;
-        out->sender = pst_addr_v4(ntohl(v4->sin_addr.s_addr));
-        out->port = ntohs(v4->sin_port);
+        out->sender = pst_addr_v4(ntohl(from->v4.sin_addr.s_addr));
+        out->port = ntohs(from->v4.sin_port);
     }
 }
 

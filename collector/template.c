@@ -196,18 +196,21 @@ static gint64 variant_touched(const TemplateVariant *variant)
     return MAX(variant->defined_ns, variant->used_ns);
 }
 
+/* 0: free; else when it was last of use. */
+static gint64 variant_age_key(const TemplateVariant *variant)
+{
+    return variant->template != NULL ? MAX(variant_touched(variant), 1) : 0;
+}
+
 /* The variant of @port; else a free one; else the one that was idle longest. */
 static TemplateVariant *variant_for(TemplateSlot *slot, guint16 port)
 {
-    TemplateVariant *best = NULL;
+    TemplateVariant *best = &slot->variants[0];
     for (guint i = 0; i < TEMPLATE_PORTS; i++) {
         TemplateVariant *variant = &slot->variants[i];
         if (variant->template != NULL && variant->port == port)
             return variant;
-        if (best == NULL)
-            best = variant;
-        else if (best->template != NULL &&
-                 (variant->template == NULL || variant_touched(variant) < variant_touched(best)))
+        if (variant_age_key(variant) < variant_age_key(best))
             best = variant;
     }
     return best;
