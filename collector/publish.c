@@ -95,20 +95,43 @@ Publisher *publisher_open(const PublisherOptions *options, GError **error)
     return g_steal_pointer(&publisher);
 }
 
-/* The partition count must be the one that all writers of the topic use: it decides which scorer
- * sees whom. */
+/* Nothing has been given to a partition yet. */
+static gboolean is_untouched(const Publisher *publisher)
+{
+    for (guint i = 0; i < TOPIC_COUNT * publisher->options.partitions; i++) {
+        if (publisher->lanes[i].batch != NULL)
+            return FALSE;
+    }
+    return publisher->waiting.length == 0;
+}
+
+/* The partition count decides which scorer sees whom: it is the one that the topic already has. We
+ * can take that over while nothing was given to a partition of our own counting. */
+static gboolean agree_on_partitions(Publisher *publisher, Topic topic, gint32 found, GError **error)
+{
+    PublisherOptions *options = &publisher->options;
+    if (found == (gint32)options->partitions)
+        return TRUE;
+    if (topic == TOPIC_SMTP && found <= PST_PARTITIONS_MAX && is_untouched(publisher)) {
+        pst_log(PST_LOG_NOTICE, "bus", "topic %s has %d partitions already, they are used",
+                topic_names[topic], found);
+        options->partitions = (guint32)found;
+        g_free(publisher->lanes);
+        publisher->lanes = g_new0(Lane, (gsize)TOPIC_COUNT * options->partitions);
+        return TRUE;
+    }
+    g_set_error(error, PST_ERROR, PST_ERROR_USAGE,
+                "topic %s has %d partitions, and we were told %u: set partitions = %d",
+                topic_names[topic], found, options->partitions, found);
+    return FALSE;
+}
+
 static gboolean ensure_topic(Publisher *publisher, Topic topic, GError **error)
 {
     gint32 found = 0;
-    if (!pst_bus_ensure_topic(publisher->bus, topic_names[topic],
-                              (gint32)publisher->options.partitions, &found, error))
-        return FALSE;
-    if (found == (gint32)publisher->options.partitions)
-        return TRUE;
-    g_set_error(error, PST_ERROR, PST_ERROR_USAGE,
-                "topic %s has %d partitions, and we were told %u: set partitions = %d",
-                topic_names[topic], found, publisher->options.partitions, found);
-    return FALSE;
+    return pst_bus_ensure_topic(publisher->bus, topic_names[topic],
+                                (gint32)publisher->options.partitions, &found, error) &&
+           agree_on_partitions(publisher, topic, found, error);
 }
 
 static gboolean connect_bus(Publisher *publisher, GError **error)

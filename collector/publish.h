@@ -21,10 +21,10 @@ typedef enum { TOPIC_SMTP, TOPIC_FLOWS, TOPIC_COUNT } Topic;
 typedef struct {
     const char *output; /* kafka://…, embedded:PATH, json:PATH, json:- */
     gboolean all;       /* TOPIC_FLOWS is written, too */
-    guint32 partitions;
-    gsize batch_bytes; /* a batch is closed when it is this long */
-    gint64 batch_ms;   /* … or this old */
-    gsize queue_bytes; /* bound of closed batches that wait; and of the bus's own queue */
+    guint32 partitions; /* of topics that are not there yet; else theirs are used */
+    gsize batch_bytes;  /* a batch is closed when it is this long */
+    gint64 batch_ms;    /* … or this old */
+    gsize queue_bytes;  /* bound of closed batches that wait; and of the bus's own queue */
     const char *producer;
     guint64 epoch;
     gint64 delivery_timeout_ms;
@@ -60,7 +60,7 @@ void publisher_heartbeat(Publisher *publisher, const PstHeartbeat *beat);
 
 /* Closes batches that are old enough, hands waiting ones to the bus, takes its reports. At least
  * every batch_ms. @error: the output has failed for good (JSON: nobody reads it any more, disk
- * full; bus: another partition count, IO). */
+ * full; bus: IO; another partition count, after batches were made for ours). */
 gboolean publisher_tick(Publisher *publisher, PstMono now, GError **error);
 
 /* Closes and delivers everything, waiting at most @timeout_ms. */

@@ -199,23 +199,48 @@ Test(publish, batch_is_sent_when_it_is_old_enough)
     desk_clear(&desk);
 }
 
-Test(publish, another_partition_count_is_refused)
+static Publisher *open_other(const Desk *desk)
+{
+    g_autoptr(GError) error = NULL;
+    Publisher *other = publisher_open(&(PublisherOptions){.output = desk->uri,
+                                                          .partitions = PARTITIONS + 1,
+                                                          .batch_bytes = 1024,
+                                                          .queue_bytes = 1 << 20,
+                                                          .producer = "other"},
+                                      &error);
+    cr_assert_not_null(other);
+    return other;
+}
+
+Test(publish, partitions_that_the_topic_has_are_used)
 {
     Desk desk;
     desk_open(&desk, FALSE);
     flush(&desk);
     g_autoptr(GError) error = NULL;
-    g_autoptr(Publisher) other = publisher_open(&(PublisherOptions){.output = desk.uri,
-                                                                    .partitions = PARTITIONS + 1,
-                                                                    .batch_bytes = 1024,
-                                                                    .queue_bytes = 1 << 20,
-                                                                    .producer = "other"},
-                                                &error);
-    cr_assert_not_null(other);
+    Publisher *other = open_other(&desk);
+    cr_assert(publisher_tick(other, pst_mono_now(), &error));
+    PstHeartbeat beat = {.sampler = test_addr("192.0.2.1")};
+    publisher_heartbeat(other, &beat);
+    cr_assert(publisher_flush(other, 10000, &error));
+    cr_assert_eq(publisher_counts(other)->batches, PARTITIONS);
+    publisher_close(other);
+    desk_clear(&desk);
+}
+
+Test(publish, another_partition_count_is_refused_once_batches_were_made)
+{
+    Desk desk;
+    desk_open(&desk, FALSE);
+    flush(&desk);
+    g_autoptr(GError) error = NULL;
+    Publisher *other = open_other(&desk);
+    PstHeartbeat beat = {.sampler = test_addr("192.0.2.1")};
+    publisher_heartbeat(other, &beat);
     cr_assert_not(publisher_tick(other, pst_mono_now(), &error));
     cr_assert(g_error_matches(error, PST_ERROR, PST_ERROR_USAGE));
     cr_assert(strstr(error->message, "partitions = 4") != NULL, "%s", error->message);
-    g_clear_pointer(&other, publisher_close);
+    publisher_close(other);
     desk_clear(&desk);
 }
 
