@@ -160,6 +160,7 @@ INSERT INTO postern.setting (key, value, kind, low, high, choices, note) VALUES
  ('mail.locale', 'en', 'text', NULL, NULL, NULL, 'Language of customers who have none of their own'),
  ('mail.tz', 'UTC', 'text', NULL, NULL, NULL, 'Time zone of customers who have none of their own'),
  ('mail.transport', '', 'text', NULL, NULL, NULL, 'Transport hint handed to the mailer (smtp://…, maildir:…); empty: the mailer''s own configuration'),
+ ('mail.resends', '10', 'int', 1, 100, NULL, 'A mail in whose sending a worker died is sent again so often, with the same Message-ID; then it is uncertain'),
  ('mail.give_up_hours', '120', 'int', 1, 720, NULL, 'A mail that no server took for so long is given up, hours'),
  ('page.url', '', 'text', NULL, NULL, NULL, 'Where customers find their addresses; mails link to PAGE/ip/UNIT; empty: there is no page, mails name none'),
  ('import.max_removed_percent', '10', 'int', 0, 100, NULL, 'customers import refuses to remove more than this share without --force, per cent');

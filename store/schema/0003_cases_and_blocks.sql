@@ -210,8 +210,8 @@ COMMENT ON COLUMN postern.outbox.message_id IS 'Without <>. The same for ever, a
 COMMENT ON COLUMN postern.outbox.references_id IS 'Message-ID of the case''s first mail; NULL for that one';
 COMMENT ON COLUMN postern.outbox.envelope_from IS 'Own bounce address of this mail (VERP)';
 COMMENT ON COLUMN postern.outbox.vars IS 'Everything a template may show; docs/schema.md lists it';
-COMMENT ON COLUMN postern.outbox.state IS 'pending; sending: committed before DATA; done: accepted; failed: refused or given up; uncertain: broken off twice after DATA; superseded: not sent, a later event made it untrue';
-COMMENT ON COLUMN postern.outbox.resends IS 'Times it was sent again after breaking off within DATA: at most one';
+COMMENT ON COLUMN postern.outbox.state IS 'pending; sending: committed before DATA; done: accepted; failed: refused or given up; uncertain: broken off after DATA and after its resend; superseded: not sent, a later event made it untrue';
+COMMENT ON COLUMN postern.outbox.resends IS 'Times it was sent again after breaking off within DATA: one if the server was silent, up to mail.resends if our workers died';
 COMMENT ON COLUMN postern.outbox.lease_until IS 'Its worker has it until then';
 
 CREATE TABLE postern.adapter (

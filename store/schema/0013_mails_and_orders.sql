@@ -23,7 +23,7 @@ BEGIN
             SELECT o.id FROM postern.outbox o
              WHERE o.state IN ('pending', 'sending') AND o.next_at <= postern.now()
                AND (o.lease_until IS NULL OR o.lease_until <= postern.now())
-               AND (o.state = 'pending' OR o.resends < 1)
+               AND (o.state = 'pending' OR o.resends < postern.setting_number('mail.resends'))
              ORDER BY o.next_at, o.id LIMIT p_max
                FOR UPDATE SKIP LOCKED)
         UPDATE postern.outbox o
@@ -34,7 +34,7 @@ BEGIN
                   o.envelope_from, o.vars, o.attempts, o.state, nullif(postern.setting('mail.transport'), '');
 END
 $$;
-COMMENT ON FUNCTION postern.claim_mail(text, interval, int) IS 'Takes due mails for a worker until the lease runs out. state sending: a worker died within DATA, this is the one resend, with the same Message-ID. None in shadow mode';
+COMMENT ON FUNCTION postern.claim_mail(text, interval, int) IS 'Takes due mails for a worker until the lease runs out. state sending: a worker died within DATA, this is a resend, with the same Message-ID. None in shadow mode';
 
 CREATE FUNCTION postern.mail_sending(p_id bigint, p_worker text) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
@@ -44,7 +44,7 @@ BEGIN
     UPDATE postern.outbox
        SET resends = resends + CASE state WHEN 'sending' THEN 1 ELSE 0 END, state = 'sending'
      WHERE id = p_id AND worker = p_worker AND lease_until > postern.now()
-       AND (state = 'pending' OR state = 'sending' AND resends < 1);
+       AND (state = 'pending' OR state = 'sending' AND resends < postern.setting_number('mail.resends'));
     RETURN FOUND;
 END
 $$;
@@ -156,7 +156,7 @@ AS $$
 BEGIN
     PERFORM postern.raise_alarm('mail-uncertain', format('mail %s of case %s', p_mail.kind,
                 (SELECT c.public_id FROM postern.spam_case c WHERE c.id = p_mail.case_id)),
-        format('broken off twice after DATA to %s: it may or may not have arrived', p_mail.contact_email));
+        format('broken off after DATA to %s, %s times: it may or may not have arrived', p_mail.contact_email, p_mail.resends + 1));
     IF p_mail.kind = 'warning' THEN
         PERFORM postern.transition(p_mail.unit, 'mail_failed', 'mailer',
             jsonb_build_object('mail_id', p_mail.id, 'warning_id', p_mail.warning_id,
@@ -164,7 +164,7 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON FUNCTION postern.mail_uncertain(postern.outbox) IS 'Twice broken off: alarms; a warning''s deadline is suspended';
+COMMENT ON FUNCTION postern.mail_uncertain(postern.outbox) IS 'Broken off again and again: alarms; a warning''s deadline is suspended';
 
 CREATE FUNCTION postern.settle_mail() RETURNS int
     LANGUAGE plpgsql SECURITY DEFINER
@@ -175,11 +175,11 @@ DECLARE
     v_count int := 0;
 BEGIN
     FOR o IN SELECT x.* FROM postern.outbox x
-              WHERE x.state = 'sending' AND x.resends >= 1 AND x.lease_until <= postern.now() ORDER BY x.id
+              WHERE x.state = 'sending' AND x.resends >= postern.setting_number('mail.resends') AND x.lease_until <= postern.now() ORDER BY x.id
     LOOP
         PERFORM FROM postern.ip_state s WHERE s.unit = o.unit FOR UPDATE;
         UPDATE postern.outbox SET state = 'uncertain', worker = NULL, lease_until = NULL
-         WHERE id = o.id AND state = 'sending' AND resends >= 1 AND lease_until <= postern.now() RETURNING * INTO o;
+         WHERE id = o.id AND state = 'sending' AND resends >= postern.setting_number('mail.resends') AND lease_until <= postern.now() RETURNING * INTO o;
         CONTINUE WHEN NOT FOUND;
         PERFORM postern.mail_uncertain(o);
         v_count := v_count + 1;
@@ -187,7 +187,7 @@ BEGIN
     RETURN v_count;
 END
 $$;
-COMMENT ON FUNCTION postern.settle_mail() IS 'Mails whose resend died within DATA too become uncertain and alarm. claim_mail() does it too; returns how many';
+COMMENT ON FUNCTION postern.settle_mail() IS 'Mails within whose DATA worker after worker died (setting mail.resends) become uncertain and alarm. claim_mail() does it too; returns how many';
 
 CREATE FUNCTION postern.mail_bounced(p_envelope_from text, p_detail text) RETURNS text
     LANGUAGE plpgsql SECURITY DEFINER

@@ -2,7 +2,7 @@
 -- The outbox: leases, sending before DATA, one Message-ID, retries, next contact.
 \ir support.sql
 SELECT t.enforce();
-SELECT plan(42);
+SELECT plan(43);
 
 SELECT t.hit('192.0.2.1', 'block');
 SELECT (SELECT message_id FROM postern.outbox) AS message_id, (SELECT id FROM postern.outbox) AS mail \gset
@@ -19,9 +19,13 @@ SELECT is(postern.mail_sending(:mail, 'b'), true, 'who sends it');
 SELECT t.later('2 minutes');
 SELECT results_eq($$ SELECT message_id, state FROM postern.claim_mail('c', '1 minute', 10) $$,
     format($$ VALUES (%L, 'sending') $$, :'message_id'), 'left in sending: resent, with the same Message-ID');
-SELECT is(postern.mail_sending(:mail, 'c'), true, 'once');
+SELECT is(postern.mail_sending(:mail, 'c'), true, 'and sent');
 SELECT t.later('2 minutes');
-SELECT is_empty($$ SELECT * FROM postern.claim_mail('d', '1 minute', 10) $$, 'not twice');
+SELECT postern.set_setting('mail.resends', '2', 'tester');
+SELECT is((SELECT count(*) FROM postern.claim_mail('c', '1 minute', 10) AS m WHERE postern.mail_sending(m.id, 'c')), 1::bigint, 'as often as workers die in it');
+SELECT t.later('2 minutes');
+SELECT is_empty($$ SELECT * FROM postern.claim_mail('d', '1 minute', 10) $$, 'up to a limit');
+SELECT postern.set_setting('mail.resends', '10', 'tester');
 SELECT is((SELECT state FROM postern.outbox), 'uncertain', 'it is uncertain');
 SELECT is((SELECT kind FROM postern.noc_alarm), 'mail-uncertain', 'and a person is told');
 SELECT is(postern.mail_outcome(:mail, 'c', 'done', 250, 'late answer'), 'done', 'an answer that comes late still counts');

@@ -167,7 +167,7 @@ CREATE VIEW t.breach AS
     UNION ALL
     SELECT 'two mails for one occasion and recipient', min(dedup_key) FROM postern.outbox GROUP BY case_id, kind, warning_id, contact_email, left(dedup_key, -length(contact_email)) HAVING count(*) > 1
     UNION ALL
-    SELECT 'a mail resent more than once', id::text FROM postern.outbox WHERE resends > 1
+    SELECT 'a mail resent more often than set', id::text FROM postern.outbox WHERE resends > 10
     UNION ALL
     SELECT 'a state change without an audit row', s.unit || ' ' || s.version FROM postern.ip_state s
      WHERE s.version <> (SELECT count(*) FROM postern.audit_event a WHERE a.unit = s.unit AND a.effect IS NOT NULL
