@@ -187,7 +187,8 @@ AS $$
                         WHERE (k.customer, k.kind, k.email) = (m.customer, m.kind, m.email) AND k.net IS NOT DISTINCT FROM m.net)
     UNION ALL
     SELECT 'note', w.net, w.customer, 'lies in none of our networks: nothing about it is judged (postern networks add)'
-      FROM wanted w WHERE NOT postern.is_ours(w.net, postern.now())
+      FROM wanted w
+     WHERE NOT EXISTS (SELECT FROM postern.network n WHERE n.net >>= w.net AND n.during @> postern.now())
     UNION ALL
     SELECT 'note', w.net, w.customer, format('is smaller than its unit (/%s): verdicts on it stay unassigned', w.unit_len)
       FROM wanted w WHERE masklen(w.net) > w.unit_len
@@ -313,10 +314,12 @@ BEGIN
      WHERE (c.name, c.locale, c.tz, c.removed_at) IS DISTINCT FROM (excluded.name, excluded.locale, excluded.tz, NULL);
     UPDATE postern.customer c SET removed_at = v_now
      WHERE c.removed_at IS NULL AND NOT EXISTS (SELECT FROM unnest(v_lines) AS l WHERE l.customer = c.id);
+    WITH mailboxes AS MATERIALIZED (SELECT * FROM postern.import_contacts(v_lines))
     DELETE FROM postern.contact k
-     USING postern.import_changes(v_lines) AS x
-     WHERE x.change = 'contact-remove' AND x.customer = k.customer AND x.net IS NOT DISTINCT FROM k.net
-       AND x.detail = k.kind || ':' || k.email;
+     USING (SELECT DISTINCT l.customer FROM unnest(v_lines) AS l) AS c
+     WHERE k.customer = c.customer
+       AND NOT EXISTS (SELECT FROM mailboxes m
+                        WHERE (k.customer, k.kind, k.email) = (m.customer, m.kind, m.email) AND k.net IS NOT DISTINCT FROM m.net);
     INSERT INTO postern.contact (customer, net, kind, email)
     SELECT m.customer, m.net, m.kind, m.email FROM postern.import_contacts(v_lines) AS m
     ON CONFLICT DO NOTHING;
