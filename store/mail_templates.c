@@ -2,10 +2,10 @@
 #include <string.h>
 
 #include "embedded.h"
+#include "mail_fold.h"
 #include "mail_words.h"
 
 #define SUBJECT "Subject: "
-#define FOLD_AT 76 /* RFC 5322 §2.1.1 asks for 78 at most */
 
 struct PstMailTemplates {
     GHashTable *by_name; /* "warning.en.txt" → PstTemplate; subjects as "warning.en.subject" */
@@ -119,52 +119,6 @@ static const PstTemplate *find(const PstMailTemplates *templates, const char *ki
     return tmpl != NULL ? tmpl : g_hash_table_lookup(templates->by_name, english);
 }
 
-/* ---- folding ---- */
-
-/* Where a folded line goes on: under the text of its "* " or "1. ". */
-static gsize hanging(const char *line)
-{
-    gsize indent = strspn(line, " ");
-    const char *text = line + indent;
-    if (g_str_has_prefix(text, "* "))
-        return indent + 2;
-    gsize digits = strspn(text, "0123456789");
-    return digits > 0 && g_str_has_prefix(text + digits, ". ") ? indent + digits + 2 : indent;
-}
-
-/* Values are longer than their names: lines are folded again at blanks. Lines with two blanks in a
- * row are tables and stay. */
-static void fold_line(GString *out, const char *line)
-{
-    gsize hang = hanging(line), room = FOLD_AT;
-    gsize keep = hang; /* blanks up to here belong to the line's beginning */
-    gboolean table = strstr(line + strspn(line, " "), "  ") != NULL;
-    while (!table && (gsize)g_utf8_strlen(line, -1) > room) {
-        const char *limit = g_utf8_offset_to_pointer(line, (glong)room);
-        const char *blank = g_strrstr_len(line, limit - line, " ");
-        if (blank == NULL || blank <= line + keep)
-            break;
-        g_string_append_len(out, line, blank - line);
-        g_string_append_printf(out, "\n%*s", (int)hang, "");
-        line = blank + 1;
-        room = FOLD_AT - MIN(hang, FOLD_AT / 2);
-        keep = 0;
-    }
-    g_string_append(out, line);
-}
-
-static char *folded(const char *text)
-{
-    GString *out = g_string_new(NULL);
-    g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
-    for (guint i = 0; lines[i] != NULL; i++) {
-        if (i > 0)
-            g_string_append_c(out, '\n');
-        fold_line(out, lines[i]);
-    }
-    return g_string_free(out, FALSE);
-}
-
 gboolean pst_mail_templates_render(const PstMailTemplates *templates, const char *kind,
                                    const char *locale, const PstTemplateValues *values,
                                    PstMailText *out, GError **error)
@@ -179,7 +133,7 @@ gboolean pst_mail_templates_render(const PstMailTemplates *templates, const char
     }
     g_autofree char *body = pst_template_render(text, values);
     out->subject = pst_template_render(subject, values);
-    out->text = folded(body + strspn(body, "\n"));
+    out->text = pst_mail_fold(body + strspn(body, "\n"));
     out->html = pst_template_render(html, values);
     return TRUE;
 }

@@ -62,6 +62,7 @@ const ReportSection report_sections[] = {
         "SELECT deadline, postern.unit_text(unit) AS address, customer, state,"
         " spam_since, then_scope, blocks_before, case_id, " FIRST_REASON " FROM api_v1.deadlines"
         " WHERE deadline >= $1 AND deadline < $2::timestamptz + interval '24 hours'"
+        " AND state NOT IN ('overtaken', 'withdrawn')"
         " OR closed_at IS NULL AND state IN ('disputed', 'suspended')"
         " ORDER BY deadline NULLS FIRST, unit"),
     SECTION("shadow_actions", "What enforce mode would have done", "nothing, or it was enforced",

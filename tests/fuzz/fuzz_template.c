@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "mail_fold.h"
 #include "template.h"
 
 int LLVMFuzzerTestOneInput(const guint8 *data, gsize size);
@@ -19,5 +20,7 @@ int LLVMFuzzerTestOneInput(const guint8 *data, gsize size)
     pst_template_set(pst_template_row(v, "rows"), "at", text);
     g_autofree char *out = pst_template_render(t, v);
     g_assert(g_utf8_validate(out, -1, NULL));
+    g_autofree char *folded = pst_mail_fold(out);
+    g_assert(g_utf8_validate(folded, -1, NULL));
     return 0;
 }

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "mail_compose.h"
+#include "mail_fold.h"
 #include "mail_send.h"
 #include "mail_words.h"
 #include "maildir.h"
@@ -178,28 +179,6 @@ Test(mail, has_every_template_in_every_language)
         }
 }
 
-Test(mail, folds_lines_that_values_made_long_and_leaves_tables_alone)
-{
-    g_autoptr(PstMailTemplates) templates = pst_mail_templates_load(NULL, NULL);
-    g_autoptr(PstTemplateValues) words = pst_template_values_new();
-    g_autoptr(GString) reason = g_string_new("word");
-    for (int i = 0; i < 40; i++)
-        g_string_append(reason, " another");
-    pst_template_set(words, "has_reasons", "1");
-    pst_template_set(pst_template_row(words, "reasons"), "text", reason->str);
-    g_autofree char *wide = g_strnfill(90, 'x');
-    pst_template_set(words, "has_samples", "1");
-    pst_template_setf(pst_template_row(words, "samples"), "line", "12:00  25  %s", wide);
-    g_auto(PstMailText) text = {0};
-    cr_assert(pst_mail_templates_render(templates, "blocked", "en", words, &text, NULL));
-    cr_assert_not_null(strstr(text.text, "* word another"));
-    cr_assert_not_null(strstr(text.text, "another\n  another"));
-    cr_assert_not_null(strstr(text.text, wide));
-    g_auto(GStrv) lines = g_strsplit(text.text, "\n", -1);
-    for (guint i = 0; lines[i] != NULL; i++)
-        cr_assert(strlen(lines[i]) <= 76 || strstr(lines[i], wide) != NULL, "%s", lines[i]);
-}
-
 Test(mail, says_so_when_a_kind_has_no_template)
 {
     g_autoptr(PstMailTemplates) templates = pst_mail_templates_load(NULL, NULL);
@@ -257,6 +236,57 @@ Test(mail, names_file_and_line_of_an_operators_mistake)
         cr_assert_eq(error->code, PST_ERROR_USAGE);
         cr_assert_not_null(strstr(error->message, cases[i].message), "%s", error->message);
     }
+}
+
+/* ---- folding ---- */
+
+static void expect_folded(const char *text, const char *expected)
+{
+    g_autofree char *folded = pst_mail_fold(text);
+    cr_assert_str_eq(folded, expected);
+}
+
+#define TEN     "123456789 "
+#define SEVENTY TEN TEN TEN TEN TEN TEN TEN
+
+Test(mail_fold, leaves_alone_what_fits)
+{
+    expect_folded("", "");
+    expect_folded("one\ntwo\n\nthree\n", "one\ntwo\n\nthree\n");
+    expect_folded("* a\n  b\n1. c\n", "* a\n  b\n1. c\n");
+    expect_folded(SEVENTY "123456", SEVENTY "123456");
+}
+
+Test(mail_fold, fills_the_whole_paragraph_of_a_line_that_is_too_long)
+{
+    expect_folded(SEVENTY "1234567\nafter it",
+                  "123456789 123456789 123456789 123456789 123456789 123456789 123456789\n"
+                  "1234567 after it");
+    expect_folded("before\n\n" SEVENTY "1234567\n\nafter",
+                  "before\n\n123456789 123456789 123456789 123456789 123456789 123456789 "
+                  "123456789\n1234567\n\nafter");
+}
+
+Test(mail_fold, hangs_items_and_values_under_their_beginning)
+{
+    expect_folded("* " SEVENTY "12345\n* next",
+                  "* 123456789 123456789 123456789 123456789 123456789 123456789 123456789\n"
+                  "  12345\n* next");
+    expect_folded("  Rule:  " SEVENTY "end",
+                  "  Rule:  123456789 123456789 123456789 123456789 123456789 123456789\n"
+                  "         123456789 end");
+}
+
+Test(mail_fold, leaves_tables_headings_and_long_words_whole)
+{
+    g_autofree char *word = g_strnfill(100, 'x');
+    g_autofree char *table = g_strdup_printf("12:00  25  %s\n", word);
+    expect_folded(table, table);
+    g_autofree char *heading = g_strdup_printf("%s\n---\ntext", word);
+    expect_folded(heading, heading);
+    g_autofree char *words = g_strdup_printf("a %s b", word);
+    g_autofree char *split = g_strdup_printf("a\n%s\nb", word);
+    expect_folded(words, split);
 }
 
 /* ---- maildir ---- */
