@@ -156,6 +156,44 @@ static inline guint trial_count(const Trial *trial, PstBand band, gboolean ended
     return n;
 }
 
+/* @n sessions to ever new servers, @per_s a second, from @at on. */
+static inline void burst(Trial *trial, double at, double per_s, guint n, guint16 port)
+{
+    for (guint i = 0; i < n; i++) {
+        trial->told++;
+        trial_tell(trial, (Told){.at = at + i / per_s,
+                                 .to = server(i),
+                                 .port = port,
+                                 .client_port = (guint16)(1024 + i)});
+    }
+}
+
+/* The first such row; there must be one. */
+static inline const PstVerdict *row(const Trial *trial, PstBand band, gboolean ended)
+{
+    for (guint i = 0; i < trial->rows->len; i++) {
+        const PstVerdict *v = &g_array_index(trial->rows, PstVerdict, i);
+        if (v->band == band && v->ended == ended)
+            return v;
+    }
+    g_error("no %s row", pst_band_name(band));
+    return NULL;
+}
+
+/* The words of a reason, or NULL. */
+static inline const char *reason(const PstVerdict *v, const char *name)
+{
+    for (guint i = 0; i < v->n_reasons; i++)
+        if (g_str_equal(v->reasons[i].name, name))
+            return v->reasons[i].text;
+    return NULL;
+}
+
+static inline guint64 fate(const Trial *trial, EngineFate f)
+{
+    return engine_stats(trial->engine)->fates[f];
+}
+
 /* A small generator of numbers that is the same everywhere (xorshift64*). */
 typedef struct {
     guint64 state;
