@@ -35,6 +35,15 @@ AS $$
 $$;
 COMMENT ON FUNCTION postern.raise_alarm(text, text, text) IS 'Raises an alarm, or counts it up if it stands already';
 
+CREATE FUNCTION postern.settle_alarm(p_kind text, p_subject text) RETURNS void
+    LANGUAGE sql
+    SET search_path = pg_catalog, postern, pg_temp
+AS $$
+    UPDATE postern.noc_alarm SET cleared_at = postern.now(), cleared_by = 'settled by itself'
+     WHERE kind = p_kind AND subject = left(p_subject, 500) AND cleared_at IS NULL
+$$;
+COMMENT ON FUNCTION postern.settle_alarm(text, text) IS 'What an alarm was about has come right without a person';
+
 CREATE FUNCTION postern.take_partition(p_partition int, p_partitions int, p_owner text,
         OUT epoch bigint, OUT smtp_position bigint, OUT evidence_position bigint, OUT input_id bigint)
     LANGUAGE plpgsql SECURITY DEFINER

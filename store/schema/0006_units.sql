@@ -103,7 +103,7 @@ BEGIN
     FOR v_block IN
         SELECT lower(b.during) AS opened, coalesce(upper(b.during), p_at) AS closed
           FROM postern.block b
-         WHERE b.unit = p_unit AND b.customer = p_customer AND NOT b.false_positive
+         WHERE b.unit = p_unit AND b.customer = p_customer AND NOT b.false_positive AND b.cause <> 'freeze'
          ORDER BY lower(b.during)
     LOOP
         IF v_level > 0 THEN
@@ -118,7 +118,7 @@ BEGIN
     RETURN v_level;
 END
 $$;
-COMMENT ON FUNCTION postern.level_of(postern.unit, text, timestamptz) IS 'Step of the ladder from the block history of this customer and unit: one up per block that was no false positive, one down per clean month';
+COMMENT ON FUNCTION postern.level_of(postern.unit, text, timestamptz) IS 'Step of the ladder from the block history of this customer and unit: one up per block that was no false positive (nor closed only while a freeze was proposed), one down per clean month';
 
 CREATE FUNCTION postern.hold_of(p_level int) RETURNS interval
     LANGUAGE sql STABLE

@@ -71,11 +71,17 @@ BEGIN
     IF v_refusal IS NULL THEN
         v_result := postern.transition(v.unit, postern.verdict_event(v, s), 'detector',
                                        jsonb_build_object('verdict_id', v.id));
+        UPDATE postern.ip_state
+           SET watched_until = greatest(watched_until, postern.now() + postern.setting_interval('watch.hours'))
+         WHERE unit = v.unit AND state <> 'frozen';
     END IF;
     UPDATE postern.verdict
        SET applied_at = postern.now(), action = v_result ->> 'action', customer = v_customer,
            case_id = coalesce((v_result ->> 'case_id')::bigint, case_id), apply_error = NULL
      WHERE id = v.id;
+    IF v.apply_error IS NOT NULL THEN
+        PERFORM postern.settle_alarm('apply-error', 'verdict ' || v.id);
+    END IF;
     RETURN v_result ->> 'action';
 END
 $$;
@@ -183,6 +189,9 @@ BEGIN
        SET applied_at = postern.now(), action = v_result ->> 'action',
            case_id = coalesce((v_result ->> 'case_id')::bigint, case_id), apply_error = NULL
      WHERE id = c.id;
+    IF c.apply_error IS NOT NULL THEN
+        PERFORM postern.settle_alarm('apply-error', 'complaint ' || c.id);
+    END IF;
     RETURN v_result ->> 'action';
 END
 $$;
@@ -311,6 +320,9 @@ BEGIN
     ELSE
         UPDATE postern.timer SET fired_at = postern.now(), result = v_result ->> 'action', error = NULL
          WHERE id = t.id;
+    END IF;
+    IF t.error IS NOT NULL THEN
+        PERFORM postern.settle_alarm('apply-error', 'timer ' || t.id);
     END IF;
     RETURN v_result ->> 'action';
 END

@@ -28,7 +28,8 @@ BEGIN
                FOR UPDATE SKIP LOCKED)
         UPDATE postern.outbox o
            SET worker = p_worker, lease_until = postern.now() + p_lease, attempts = o.attempts + 1,
-               vars = o.vars || coalesce(postern.warning_vars(o.warning_id, o.tz), '{}')
+               vars = o.vars || CASE WHEN o.kind IN ('warning', 'reminder')
+                                      THEN coalesce(postern.warning_vars(o.warning_id, o.tz), '{}') ELSE '{}' END
           FROM due WHERE o.id = due.id
         RETURNING o.id, o.kind, o.contact_email, o.locale, o.tz, o.message_id, o.references_id,
                   o.envelope_from, o.vars, o.attempts, o.state, nullif(postern.setting('mail.transport'), '');
@@ -264,9 +265,12 @@ BEGIN
     IF p_outcome = 'refused' THEN
         PERFORM postern.raise_alarm('order-failed', format('%s: %s', p_adapter, postern.unit_text(p_unit)),
             format('%s was refused: %s', e.action, coalesce(p_detail, '')));
-    ELSIF p_outcome = 'done' AND postern.confirmed(e.unit) THEN
-        PERFORM postern.transition(e.unit, 'network_confirmed', p_adapter,
-            jsonb_build_object('order', e.action, 'generation', p_generation));
+    ELSIF p_outcome = 'done' THEN
+        PERFORM postern.settle_alarm('order-failed', format('%s: %s', p_adapter, postern.unit_text(p_unit)));
+        IF postern.confirmed(e.unit) THEN
+            PERFORM postern.transition(e.unit, 'network_confirmed', p_adapter,
+                jsonb_build_object('order', e.action, 'generation', p_generation));
+        END IF;
     END IF;
     RETURN e.state;
 END

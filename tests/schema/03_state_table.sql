@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- Every pair of state and event stands in the table, and the table names only what exists.
 \ir support.sql
-SELECT plan(10);
+SELECT plan(12);
 
 SELECT is_empty($$ SELECT s.state, e.event FROM postern.state s CROSS JOIN postern.event e
                    EXCEPT SELECT state, event FROM postern.state_transition $$,
@@ -33,4 +33,8 @@ SELECT results_eq($$ SELECT kind, subject FROM postern.noc_alarm $$, format($$ V
     'and alarms');
 SELECT results_eq('SELECT applied_at IS NULL, apply_error, t.state(unit) FROM postern.verdict',
     $$ VALUES (true, 'the state table has no row for (clear, verdict_flag)', 'clear') $$, 'the verdict is kept with its error');
+INSERT INTO postern.state_transition VALUES ('clear', 'verdict_flag', 'may_act', 'warned', 'warn', 'record', 'put back');
+SELECT t.later('1 minute');
+SELECT is(postern.apply_verdict(id), 'warned', 'when the row is back, it is applied') FROM postern.claim_verdicts(1) AS id;
+SELECT is((SELECT cleared_by FROM postern.noc_alarm), 'settled by itself', 'and the alarm is settled');
 SELECT finish();

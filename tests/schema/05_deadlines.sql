@@ -2,7 +2,7 @@
 -- A warning's deadline: from the mail's acceptance, with reminders, and what follows it.
 \ir support.sql
 SELECT t.enforce();
-SELECT plan(58);
+SELECT plan(59);
 
 -- the clock starts when the mail server has accepted the warning
 SELECT t.hit('192.0.2.1', 'flag');
@@ -64,6 +64,8 @@ SELECT results_eq($$ SELECT cause, scope, ports, level FROM postern.block WHERE 
 SELECT is((SELECT state FROM postern.warning ORDER BY id DESC LIMIT 1), 'missed', 'missed');
 SELECT matches((SELECT vars -> 'reasons' ->> 0 FROM postern.outbox WHERE kind = 'blocked' AND unit = '192.0.2.2'), '^The deadline 2026-06-21 12:00 UTC',
     'the mail says so');
+SELECT t.post();
+SELECT is((SELECT vars ->> 'cause' FROM postern.outbox WHERE kind = 'blocked' AND unit = '192.0.2.2'), 'deadline', 'and keeps saying so when it is sent');
 -- an episode that goes on counts, a complaint only with its spam after the grace
 SELECT t.at('2026-07-01 12:00 UTC');
 SELECT t.hit('192.0.2.3', 'flag'), t.post();

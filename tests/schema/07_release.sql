@@ -2,7 +2,7 @@
 -- Ways out of a block, the ladder, the network's part.
 \ir support.sql
 SELECT t.enforce();
-SELECT plan(50);
+SELECT plan(51);
 
 -- too early, for others, again
 SELECT t.hit('192.0.2.1', 'block'), t.network();
@@ -78,4 +78,5 @@ SELECT is((SELECT state FROM postern.enforcement WHERE unit = '192.0.2.4'), 'fai
 SELECT is((SELECT subject FROM postern.noc_alarm), 'null: 192.0.2.4', 'alarms');
 SELECT t.later('1 hour'), t.network();
 SELECT is((SELECT state FROM postern.enforcement WHERE unit = '192.0.2.4'), 'applied', 'and is tried again');
+SELECT is((SELECT cleared_by FROM postern.noc_alarm), 'settled by itself', 'the alarm is settled');
 SELECT finish();

@@ -2,7 +2,7 @@
 -- A freeze is for ever: one way in, none out, whoever tries.
 \ir support.sql
 SELECT t.enforce();
-SELECT plan(36);
+SELECT plan(37);
 
 SELECT throws_ok($$ INSERT INTO postern.ip_freeze VALUES ('192.0.2.9', postern.now(), 'C1', NULL, 1, 'zen', 'a', 'b') $$, 'PT005', NULL, 'not even a superuser inserts a freeze');
 SET ROLE postern_owner;
@@ -58,6 +58,7 @@ SELECT postern.transition('192.0.2.2', 'listed', 'dnsbl', '{"zone": "zen.example
 SELECT is((postern.transition('192.0.2.2', 'freeze_withdrawn', 'dnsbl', '{"reason": "delisted"}')) ->> 'state', 'unblocking', 'delisted: what the proposal closed is opened');
 SELECT t.network();
 SELECT is(t.state('192.0.2.2'), 'clear', 'back where it was');
+SELECT is((SELECT level FROM postern.ip_state WHERE unit = '192.0.2.2'), 0, 'and a proposal does not raise the level');
 UPDATE postern.ip_assignment SET shared = true;
 SELECT is((postern.transition('192.0.2.2', 'listed', 'dnsbl', '{"zone": "zen.example"}')) ->> 'action', 'never-freeze', 'shared addresses are never frozen');
 SELECT finish();

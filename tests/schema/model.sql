@@ -153,7 +153,7 @@ CREATE VIEW t.breach AS
     UNION ALL
     SELECT 'a level that fell within probation', b.id::text
       FROM (SELECT b.*, lag(level) OVER w AS before, lag(upper(during)) OVER w AS closed
-              FROM postern.block b WHERE NOT b.false_positive WINDOW w AS (PARTITION BY unit, customer ORDER BY lower(during))) AS b
+              FROM postern.block b WHERE NOT b.false_positive AND b.cause <> 'freeze' WINDOW w AS (PARTITION BY unit, customer ORDER BY lower(during))) AS b
      WHERE b.level <= b.before AND lower(b.during) < b.closed + interval '30 days'
        AND NOT EXISTS (SELECT FROM postern.block f WHERE f.unit = b.unit AND f.customer = b.customer AND f.false_positive)
     UNION ALL
