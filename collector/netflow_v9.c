@@ -3,7 +3,25 @@
 
 #define NS_PER_S G_GINT64_CONSTANT(1000000000)
 
-enum { VENDOR_BIT = 0x8000 };
+enum { VENDOR_BIT = 0x8000, HEADER = 20, SET_HEADER = 4 };
+
+/* v9 has no message length. A message goes to the end of the datagram, unless the number of a set,
+ * where 2 … 255 are reserved, is the version of another message that was glued on. */
+static gsize body_len(const PstCursor *payload)
+{
+    PstCursor c = *payload;
+    while (pst_cursor_left(&c) >= SET_HEADER) {
+        gsize at = (gsize)(c.at - payload->at);
+        if (pst_load_be16(c.at) == VERSION_V9 && pst_cursor_left(&c) >= HEADER)
+            return at;
+        pst_cursor_skip(&c, 2);
+        guint16 len = pst_cursor_u16(&c);
+        if (len < SET_HEADER)
+            break;
+        pst_cursor_skip(&c, len - (gsize)SET_HEADER);
+    }
+    return pst_cursor_left(payload);
+}
 
 Drop netflow_v9_message(PstCursor *payload, Message *out)
 {
@@ -15,7 +33,7 @@ Drop netflow_v9_message(PstCursor *payload, Message *out)
     if (!pst_cursor_ok(payload))
         return DROP_SHORT;
     out->has_uptime = TRUE;
-    out->body = pst_cursor_sub(payload, pst_cursor_left(payload));
+    out->body = pst_cursor_sub(payload, body_len(payload));
     return DROP_NONE;
 }
 

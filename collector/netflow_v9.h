@@ -14,7 +14,8 @@
 
 enum { NETFLOW_V9_SET_SHIFT = 2, NETFLOW_V9_VENDOR_PEN = 9 };
 
-/* Reads one v9 message off @payload: it goes to the end, v9 has no length. */
+/* Reads one v9 message off @payload. v9 has no length: it goes to the end of the datagram, or to
+ * where a set's number is that of another message's version. */
 Drop netflow_v9_message(PstCursor *payload, Message *out);
 
 /* The next template of a template set or options template set, rewritten. See template_read(). */

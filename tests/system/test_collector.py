@@ -260,15 +260,15 @@ def test_any_bytes_cost_a_counter_and_nothing_else(collector, router):
     rand = random.Random(5)
     good = ipfix(TEMPLATE, data(record(), record()))
     router.send(good)
-    for burst in range(40):
+    for burst in range(20):
         router.send(*(mutated(rand, good) if rand.random() < 0.7 else
                       rand.randbytes(rand.randrange(0, 1400)) for _ in range(500)))
         wait_datagrams(program, 1 + (burst + 1) * 500)
     last = ipfix(TEMPLATE, data(record(source="198.18.9.9")), export_s=EXPORT_S + 99)
     router.send(last)
-    wait_datagrams(program, 20002)
-    assert program.metric("postern_collector_dropped_total") > 1000
-    assert rss_kib(program) < 100 * 1024
+    wait_datagrams(program, 10002)
+    assert program.metric("postern_collector_dropped_total") > 500
+    assert rss_kib(program) < 200 * 1024
     assert program.stop() == 0
     assert flows_of(program.stdout)[-1]["src_addr"] == "198.18.9.9"
     assert len(program.stderr.splitlines()) < 20, "peers must not flood the log"

@@ -108,3 +108,26 @@ Test(netflow_v9, template_cut_short_loses_only_itself)
     cr_assert_eq(bench_dropped(&bench, DROP_TEMPLATE_SHORT), 1);
     cr_assert_eq(bench.flows->len, 1);
 }
+
+Test(netflow_v9, glued_messages_are_decoded_in_turn)
+{
+    g_auto(Bench) bench;
+    bench_init(&bench, FALSE);
+    GByteArray *all = g_byte_array_new();
+    for (guint32 domain = 1; domain <= 3; domain++) {
+        Export e = export_v9(.domain = domain);
+        export_template(&e, 256, F(11, 2), F(7, 2));
+        export_data(&e, 256);
+        export_u32(&e, domain);
+        export_end(&e);
+        g_byte_array_append(all, e.bytes->data, e.bytes->len);
+        g_byte_array_unref(e.bytes);
+    }
+    bench_bytes(&bench, all->data, all->len);
+    g_byte_array_unref(all);
+    cr_assert_eq(bench.flows->len, 3);
+    for (guint i = 0; i < 3; i++) {
+        cr_assert_eq(bench_flow_at(&bench, i)->domain, i + 1);
+        cr_assert_eq(bench_flow_at(&bench, i)->src_port, i + 1);
+    }
+}
