@@ -3,6 +3,8 @@
 
 #include <sys/random.h>
 
+#include "log.h"
+
 #define NS_PER_S G_GINT64_CONSTANT(1000000000)
 
 /* Exporters with metrics of their own: the registry is bounded, and so is a dashboard. */
@@ -17,6 +19,8 @@ struct ExporterCells {
     PstCell *templates;
     PstCell *clock_offset_ms;
     PstCell *lost[PST_LOSS_COUNT];
+    PstLogLimit log;
+    guint64 logged; /* records lost, as of the last look */
 };
 
 struct Exporters {
@@ -314,6 +318,30 @@ guint exporters_count(const Exporters *exporters)
     return g_hash_table_size(exporters->exporters);
 }
 
+/* At most one line a minute and exporter says that something is lost, and what. */
+static void log_loss(const Exporter *exporter, const Ledger *sum)
+{
+    struct ExporterCells *cells = exporter->cells;
+    guint64 total = 0;
+    for (guint i = 0; i < PST_LOSS_COUNT; i++)
+        total += sum->lost[i];
+    if (total <= cells->logged)
+        return;
+    char text[PST_ADDR_TEXT_MAX];
+    g_autofree char *subject =
+        g_strconcat("exporter ", pst_addr_format(&exporter->addr, text), NULL);
+    g_autoptr(GString) reasons = g_string_new(NULL);
+    for (guint i = 0; i < PST_LOSS_COUNT; i++) {
+        if (sum->lost[i] > 0)
+            g_string_append_printf(reasons, " %s=%" G_GUINT64_FORMAT, pst_loss_name((PstLoss)i),
+                                   sum->lost[i]);
+    }
+    pst_log_limited(&cells->log, PST_LOG_WARN, subject,
+                    "records were lost, in all since the start:%s received=%" G_GUINT64_FORMAT,
+                    reasons->str, sum->received);
+    cells->logged = total;
+}
+
 void exporter_show(Exporters *exporters, Exporter *exporter)
 {
     if (exporter->cells == NULL && exporter->proven)
@@ -342,4 +370,5 @@ void exporter_show(Exporters *exporters, Exporter *exporter)
     pst_cell_set(cells->clock_offset_ms, (guint64)MAX(-exporter->clock_offset_ns / 1000000, 0));
     for (guint i = 0; i < PST_LOSS_COUNT; i++)
         pst_cell_set(cells->lost[i], sum.lost[i]);
+    log_loss(exporter, &sum);
 }

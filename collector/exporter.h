@@ -96,5 +96,5 @@ void exporters_each(Exporters *exporters, DomainVisit visit, gpointer user);
 guint exporters_expire(Exporters *exporters, gint64 now_ns);
 guint exporters_count(const Exporters *exporters);
 
-/* Copies @domain's ledger into the metrics of its exporter. */
+/* Shows the ledgers of @exporter's domains as its metrics, and logs what was lost. */
 void exporter_show(Exporters *exporters, Exporter *exporter);

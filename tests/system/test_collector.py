@@ -241,6 +241,8 @@ def test_lost_records_are_found_in_the_metrics(collector, router):
     until(lambda: program.metric(
         'postern_collector_exporter_lost_records_total{exporter="127.0.0.1",reason="network"}')
         == 38, "38 records lost on the network")
+    until(lambda: "exporter 127.0.0.1: records were lost" in program.stderr, "a line of the log")
+    assert "network=38" in program.stderr
 
 
 def rss_kib(program):
