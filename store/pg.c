@@ -130,10 +130,11 @@ static gboolean check_conninfo(const char *conninfo, GError **error)
     if (options == NULL) {
         g_autofree char *line = one_line(why);
         PQfreemem(why);
+        /* Without the string itself: it may hold a password. */
         g_set_error(error, PST_ERROR, PST_ERROR_USAGE,
-                    "database connection \"%s\": %s; write it like \"host=/run/postgresql "
-                    "dbname=postern user=postern_desk\"",
-                    conninfo, line);
+                    "the database's connection string cannot be read: %s; write it like "
+                    "\"host=/run/postgresql dbname=postern user=postern_desk\"",
+                    line);
         return FALSE;
     }
     PQconninfoFree(options);

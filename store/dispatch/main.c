@@ -198,7 +198,7 @@ static gboolean connect_again(Loop *loop, GError **error)
     if (!pst_pg_connected(pg) && !pst_pg_reconnect(pg, &why)) {
         set_trouble(loop->health, why->message);
         pst_log_limited(&loop->trouble_limit, PST_LOG_WARN, "database", "away: %s", why->message);
-        pst_pg_wait(pg, pst_pg_backoff_ms(pg), pst_run_signal_fd(loop->dispatch.run));
+        pst_run_wait(loop->dispatch.run, pst_pg_backoff_ms(pg));
         return TRUE;
     }
     if (loop->checked)
@@ -266,6 +266,8 @@ static void idle(const Loop *loop)
             return;
         pst_run_tick(run);
         seen = pst_pg_wait(loop->dispatch.pg, (int)MIN(left_ms, 1000), pst_run_signal_fd(run));
+        if (seen == PST_PG_WAIT_WOKEN)
+            pst_run_wait(run, 0); /* a wake-up that asks for nothing is taken off */
     }
 }
 

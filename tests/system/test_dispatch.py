@@ -226,7 +226,7 @@ def test_an_empty_database_is_named_and_ends_it(runner, postgres, database):
     (("--database", "dbname=x", "--work", "mail"), "needs --mail"),
     (("--database", "dbname=x", "--work", "mail", "--mail", "ftp://x"), "smtp://HOST"),
     (("--database", "dbname=x", "--work", "enforce", "--adapters", "nft"), "this version has null"),
-    (("--database", "nonsense", "--work", "verdict"), "database connection"),
+    (("--database", "nonsense", "--work", "verdict"), "connection string cannot be read"),
     (("--colour",), "--colour"),
 ])
 def test_wrong_use_is_explained(runner, arguments, words):

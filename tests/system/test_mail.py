@@ -5,6 +5,7 @@ wrong on the way."""
 import contextlib
 import email
 import email.policy
+import html.parser
 import random
 import re
 import shutil
@@ -138,6 +139,41 @@ def test_names_of_strangers_cannot_add_headers_or_markup(desk, mail_server):
     assert "&lt;img src=x onerror=&#39;alert(1)&#39;&gt; &amp; Söhne" in html
     assert "<img src=x onerror='alert(1)'> & Söhne" in text_of(message)
     assert "a@b {{unit}}" in text_of(message)
+
+
+class Balance(html.parser.HTMLParser):
+    """Fails where a tag is closed that is not the last one opened."""
+
+    def __init__(self):
+        super().__init__()
+        self.open = []
+
+    def handle_starttag(self, tag, attrs):
+        if tag != "meta":
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open and self.open.pop() == tag, f"</{tag}> in {self.open}"
+
+
+@pytest.mark.parametrize("unit", [GERMAN, ENGLISH])
+def test_the_html_of_every_kind_is_well_formed(desk, mail_server, unit):
+    warn(desk, unit)
+    mailer(desk, mail_server)
+    desk.wait_mail("warning")
+    block_by_verdict = desk.verdict(unit)
+    desk.value("SELECT postern.apply_verdict(%s)", block_by_verdict)
+    desk.cli("ip", "release", unit, "--reason", "done")
+    desk.dispatch("enforce")
+    desk.wait_mail("released")
+    kinds = [m[0] for m in desk.mails()]
+    assert {"warning", "blocked", "released"} <= set(kinds)
+    for letter in mail_server.taken:
+        page = text_of(parsed(letter), "html")
+        balance = Balance()
+        balance.feed(page)
+        assert balance.open == [], page
+        assert page.count("<table") >= 1 and unit in page
 
 
 def test_later_mails_refer_to_the_first_of_the_case(desk, mail_server):
