@@ -20,6 +20,11 @@ struct Decoder {
     Record record;
 };
 
+/* A record further ahead of its receipt has a wrong clock, and does not move its domain's time: one
+ * such record would silence the domain's heartbeats until the time has come. The scorer sets such
+ * flows aside by the same measure (docs/detector.md, Time). */
+#define CLOCK_AHEAD_NS (300 * G_GINT64_CONSTANT(1000000000))
+
 /* One data set on its way through. */
 typedef struct {
     Decoder *decoder;
@@ -108,7 +113,9 @@ static void finish(Run *run, Record *record)
         return;
     }
     normalize_record(record, &run->context, &decoder->counts.nonsense);
-    run->newest_event_ns = MAX(run->newest_event_ns, pst_flow_event_ns(&record->flow));
+    gint64 event_ns = pst_flow_event_ns(&record->flow);
+    if (event_ns <= run->context.received_ns + CLOCK_AHEAD_NS)
+        run->newest_event_ns = MAX(run->newest_event_ns, event_ns);
     if (decoder->options.mail_only && !flow_is_mail(&record->flow, decoder->options.ports))
         return;
     decoder->counts.flows++;

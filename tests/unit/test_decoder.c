@@ -539,3 +539,17 @@ Test(decoder, domain_without_mail_still_tells_its_event_time)
     cr_assert_eq(bench.flows->len, 0);
     cr_assert_eq(bench_domain(&bench, 0)->newest_event_ns, EXPORT_NS - 3 * NS_PER_S);
 }
+
+Test(decoder, one_record_from_the_future_does_not_move_its_domain)
+{
+    g_auto(Bench) bench;
+    bench_init(&bench, FALSE);
+    Export e = export_ipfix(.domain = 0);
+    export_template(&e, 256, F(152, 8));
+    export_data(&e, 256);
+    export_u64(&e, (guint64)EXPORT_S * 1000 - 3000);
+    export_u64(&e, (guint64)EXPORT_S * 1000 + 36000000);
+    bench_take(&bench, &e);
+    cr_assert_eq(bench.flows->len, 2);
+    cr_assert_eq(bench_domain(&bench, 0)->newest_event_ns, EXPORT_NS - 3 * NS_PER_S);
+}
