@@ -152,6 +152,8 @@ BEGIN
     LOOP
         v_name := 'smtp_activity_' || to_char(v_month AT TIME ZONE 'UTC', 'YYYY_MM');
         CONTINUE WHEN to_regclass(format('postern.%I', v_name)) IS NOT NULL;
+        -- First, so that a tick that writes into it is over, or waits: else each could wait for the other.
+        LOCK TABLE postern.smtp_activity_default IN ACCESS EXCLUSIVE MODE;
         EXECUTE format('CREATE TABLE postern.%I (LIKE postern.smtp_activity INCLUDING ALL)', v_name);
         EXECUTE format('WITH moved AS (DELETE FROM postern.smtp_activity_default
                             WHERE bucket >= $1 AND bucket < $2 RETURNING *)
