@@ -110,6 +110,11 @@ CREATE VIEW api_v1.mail_status AS
 COMMENT ON VIEW api_v1.mail_status IS 'Every mail to a customer and what became of it';
 COMMENT ON COLUMN api_v1.mail_status.state IS 'pending, sending, done (accepted), failed, uncertain, superseded (never sent: a later event made it untrue)';
 
+CREATE VIEW api_v1.mail_queue AS
+    SELECT o.state, count(*) AS mails, min(o.created_at) AS oldest, max(o.attempts) AS most_attempts
+      FROM postern.outbox o WHERE o.state IN ('pending', 'sending') GROUP BY o.state;
+COMMENT ON VIEW api_v1.mail_queue IS 'Mails that no server has taken yet: how many, since when, tried how often';
+
 CREATE VIEW api_v1.enforcement_desired AS
     SELECT e.unit::inet AS unit, e.adapter, e.action, e.ports, e.desired_generation, e.desired_at, e.state, e.applied_action, e.applied_at,
            e.attempts, e.error, replace(e.reason, E'\n', ' ') AS reason
@@ -251,7 +256,8 @@ $$;
 COMMENT ON FUNCTION api_v1.ip_timeline(inet) IS 'The history of an address over all its tenants: tenancies, verdicts, complaints, changes of state, mails, deadlines, statements, exemptions. at NULL: since ever';
 
 GRANT SELECT ON ALL TABLES IN SCHEMA api_v1 TO postern_analyst, postern_officer, postern_auditor;
-GRANT SELECT ON api_v1.alarms, api_v1.exporter_loss, api_v1.enforcement_desired TO postern_monitor;
+GRANT SELECT ON api_v1.alarms, api_v1.exporter_loss, api_v1.enforcement_desired, api_v1.mail_queue
+    TO postern_monitor;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA api_v1 TO postern_analyst, postern_officer, postern_auditor;
 -- The functions that the views call run with the caller's rights to execute.
 GRANT EXECUTE ON FUNCTION postern.measure_for(text, int), postern.setting_interval(text),
