@@ -70,9 +70,9 @@ static gboolean examine(Doctor *doctor, GError **error)
         const char *name;
         DoctorCheck check;
     } checks[] = {
-        {"database", doctor_schema},   {"networks", doctor_networks}, {"bus", doctor_bus},
-        {"due", doctor_due},           {"network", doctor_orders},    {"exporters", doctor_loss},
-        {"programs", doctor_programs}, {"alarms", doctor_alarms},
+        {"database", doctor_schema}, {"networks", doctor_networks}, {"bus", doctor_bus},
+        {"due", doctor_due},         {"mail", doctor_mail},         {"network", doctor_orders},
+        {"exporters", doctor_loss},  {"programs", doctor_programs}, {"alarms", doctor_alarms},
     };
     for (gsize i = 0; i < G_N_ELEMENTS(checks); i++) {
         g_autoptr(GError) why = NULL;

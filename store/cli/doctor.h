@@ -30,6 +30,7 @@ gboolean doctor_schema(Doctor *doctor, GError **error);
 gboolean doctor_due(Doctor *doctor, GError **error);
 gboolean doctor_alarms(Doctor *doctor, GError **error);
 gboolean doctor_orders(Doctor *doctor, GError **error);
+gboolean doctor_mail(Doctor *doctor, GError **error);
 gboolean doctor_networks(Doctor *doctor, GError **error);
 gboolean doctor_loss(Doctor *doctor, GError **error);
 /* Has the scorer read up to where each partition ended at the last look (or now, at the first)? */

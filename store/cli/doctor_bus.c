@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The bus against the scorer's positions, and the programs' own readiness. */
 #include <string.h>
+#include <sys/statvfs.h>
 
 #include "doctor.h"
 #include "postern/unit.h"
+
+#define DISK_FREE_MIN 0.05
 
 /* Opening an embedded bus would make the file: a doctor makes nothing. */
 static gboolean open_bus(Doctor *doctor, GError **error)
@@ -18,6 +21,19 @@ static gboolean open_bus(Doctor *doctor, GError **error)
     }
     doctor->bus = pst_bus_open(doctor->bus_uri, NULL, error);
     return doctor->bus != NULL;
+}
+
+/* A scorer that is away lets an embedded bus grow beyond its retention, until the disk is full. */
+static void check_disk(Doctor *doctor)
+{
+    struct statvfs disk;
+    const char *path = doctor->bus_uri + strlen("embedded:");
+    if (!g_str_has_prefix(doctor->bus_uri, "embedded:") || statvfs(path, &disk) != 0)
+        return;
+    double share = disk.f_blocks > 0 ? (double)disk.f_bavail / (double)disk.f_blocks : 1;
+    if (share < DISK_FREE_MIN)
+        doctor_wrong(doctor, "bus", "make room, and see whether postern-scorer keeps up",
+                     "the disk under %s is nearly full: %.1f %% free", path, 100 * share);
 }
 
 /* Where the partition ended at the last look; a bus that goes on growing is reached by whoever
@@ -69,6 +85,7 @@ gboolean doctor_bus(Doctor *doctor, GError **error)
         NULL, error);
     if (rows == NULL || !open_bus(doctor, error))
         return FALSE;
+    check_disk(doctor);
     if (pst_pg_count(rows) == 0) {
         doctor_wrong(doctor, "bus", "start postern-scorer", "no scorer has ever read this bus");
         return TRUE;

@@ -136,6 +136,30 @@ gboolean doctor_orders(Doctor *doctor, GError **error)
     return TRUE;
 }
 
+/* A mail that waits for a while is a mail server that is away or says no; its tries are due only
+ * now and then, so they are not seen among the due rows. */
+gboolean doctor_mail(Doctor *doctor, GError **error)
+{
+    g_autoptr(PstPgRows) rows = pst_pg_query(
+        doctor->pg,
+        "SELECT coalesce(sum(mails), 0), to_char(min(oldest), 'YYYY-MM-DD HH24:MI'),"
+        " max(most_attempts), coalesce(min(oldest) < postern.now() - interval '1 hour', false)"
+        " FROM api_v1.mail_queue",
+        NULL, error);
+    if (rows == NULL)
+        return FALSE;
+    if (pst_pg_bool(rows, 0, 3))
+        doctor_wrong(doctor, "mail",
+                     "is the mail server well? SELECT * FROM api_v1.mail_status WHERE state = "
+                     "'pending' tells what it said",
+                     "%s mails wait to be taken, the oldest since %s UTC, tried %s times",
+                     pst_pg_text(rows, 0, 0), pst_pg_text(rows, 0, 1), pst_pg_text(rows, 0, 2));
+    else
+        doctor_ok(doctor, "mail", "%s mails wait, none for more than an hour",
+                  pst_pg_text(rows, 0, 0));
+    return TRUE;
+}
+
 /* ---- networks ---- */
 
 static GHashTable *read_networks_file(const char *file, GError **error)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """postern doctor: says that all is well, and names each thing that is not."""
 
+import shutil
 import time
 
 import pytest
@@ -51,6 +52,17 @@ def test_orders_that_the_network_refuses_are_shown(desk):
     desk.query("SELECT postern.order_outcome('null', %s, 1, 'refused', 'no such interface')",
                GERMAN)
     assert "no such interface" in doctor(desk, status=1)
+
+
+def test_mails_that_no_server_takes_are_shown_after_an_hour(desk, free_port):
+    desk.value("SELECT postern.apply_verdict(%s)", desk.verdict(GERMAN))
+    program = desk.dispatch("mail", "--mail", f"smtp://127.0.0.1:{free_port()}")
+    until(lambda: "retry" in program.stderr, "tried")
+    program.stop()
+    assert "1 mails wait, none for more" in doctor(desk)
+    desk.query("UPDATE postern.outbox SET created_at = created_at - interval '2 hours',"
+               " next_at = next_at + interval '1 day'")
+    assert "1 mails wait to be taken" in doctor(desk, status=1)
 
 
 def test_the_collectors_networks_file_is_compared(desk):
@@ -138,6 +150,27 @@ def test_a_bus_that_is_not_there_is_not_made(desk, work_dir):
     path = work_dir / "absent.db"
     assert "there is no bus at" in doctor(desk, "--bus", f"embedded:{path}", status=1)
     assert not path.exists()
+
+
+def test_a_disk_that_fills_under_the_bus_is_named(desk, small_disk, programs):
+    path = small_disk.path / "bus.db"
+    bench = Bench(programs("buscat"), f"embedded:{path}")
+    bus = bench.open(small_disk.enter, producer="test")
+    for topic in ("postern.smtp", "postern.evidence"):
+        bus.topic(topic, 2)
+    bus.flush()
+    bench.end()
+    desk.query("SELECT postern.take_partition(p, 2, 'test') FROM generate_series(0, 1) AS p")
+
+    def look(status):
+        return desk.runner.run(shutil.which("nsenter"), *small_disk.enter[1:],
+                               desk.runner.path("postern"), "doctor", "--bus", f"embedded:{path}",
+                               "--database", desk.conninfo("postern_monitor"), status=status).stdout
+
+    assert "nearly full" not in look(0)
+    with open(small_disk.seen_from_here / "filler", "wb", buffering=0) as file:
+        file.write(b"x" * int(small_disk.size_bytes * 0.96))
+    assert "nearly full" in look(1)
 
 
 def test_waiting_ends_when_all_is_done(desk, filled_bus):
