@@ -30,7 +30,7 @@ BEGIN
             EXECUTE format('CREATE ROLE %I LOGIN', 'postern_' || r);
         END IF;
     END LOOP;
-    EXECUTE format('GRANT CREATE, TEMPORARY ON DATABASE %I TO postern_owner', current_database());
+    EXECUTE format('GRANT TEMPORARY ON DATABASE %I TO postern_owner', current_database());
 END
 $$;
 
@@ -56,6 +56,7 @@ COMMENT ON SCHEMA postern IS 'Postern: what was seen, what was decided, what is 
 COMMENT ON SCHEMA api_v1 IS 'Postern for SQL users: stable, commented views and functions. Columns are added, never renamed or removed.';
 
 ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC;
+ALTER DEFAULT PRIVILEGES IN SCHEMA postern GRANT SELECT ON TABLES TO postern_auditor;
 
 GRANT USAGE ON SCHEMA postern TO postern_ingest, postern_desk, postern_mailer, postern_enforcer,
     postern_api, postern_monitor, postern_officer, postern_auditor, postern_freezer, postern_analyst;

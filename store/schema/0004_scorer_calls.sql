@@ -195,7 +195,6 @@ GRANT EXECUTE ON FUNCTION postern.take_partition(int, int, text), postern.make_p
     TO postern_ingest;
 GRANT EXECUTE ON FUNCTION postern.make_partitions(), postern.raise_alarm(text, text, text) TO postern_desk;
 GRANT EXECUTE ON FUNCTION postern.raise_alarm(text, text, text) TO postern_mailer, postern_enforcer;
-GRANT SELECT ON ALL TABLES IN SCHEMA postern TO postern_auditor;
 GRANT SELECT ON postern.setting, postern.noc_alarm, postern.bus_offset, postern.networks_in_force,
     postern.adapter TO postern_monitor;
 GRANT SELECT ON postern.setting TO postern_desk, postern_mailer, postern_enforcer, postern_api,

@@ -182,7 +182,7 @@ SELECT s, t.event, t.guard, CASE t.to_state WHEN '=' THEN s ELSE t.to_state END,
   ) AS t (states, event, guard, to_state, effect, in_shadow, note),
   LATERAL unnest(t.states) AS s;
 
-GRANT SELECT ON postern.state, postern.event, postern.state_transition TO postern_auditor,
-    postern_analyst, postern_officer, postern_monitor;
+GRANT SELECT ON postern.state, postern.event, postern.state_transition TO postern_analyst,
+    postern_officer, postern_monitor;
 
 RESET ROLE;

@@ -263,6 +263,5 @@ GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA api_v1 TO postern_analyst, postern_offi
 GRANT EXECUTE ON FUNCTION postern.measure_for(text, int), postern.setting_interval(text),
     postern.verdict_reasons(bigint), postern.is_ours(inet, timestamptz), postern.time_text(timestamptz, text)
     TO postern_analyst, postern_officer, postern_auditor, postern_monitor;
-GRANT SELECT ON ALL TABLES IN SCHEMA postern TO postern_auditor;
 
 RESET ROLE;

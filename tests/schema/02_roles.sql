@@ -2,7 +2,7 @@
 -- What each role may and may not, tried as that role.
 \ir support.sql
 SELECT t.some_history();
-SELECT plan(49);
+SELECT plan(50);
 
 CREATE FUNCTION t.may(p_role text, p_sql text, p_what text) RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
@@ -37,6 +37,10 @@ SELECT set_eq($$ SELECT rolname::text FROM pg_roles WHERE rolname LIKE 'postern\
 SELECT is_empty($$ SELECT rolname FROM pg_roles WHERE rolname LIKE 'postern\_%'
                     AND (rolsuper OR rolcreaterole OR rolcreatedb OR rolbypassrls OR rolreplication) $$,
     'no role is above the others');
+
+SELECT is_empty($$ SELECT c.oid::regclass FROM pg_class c WHERE c.relnamespace IN ('postern'::regnamespace, 'api_v1'::regnamespace)
+                      AND c.relkind IN ('r', 'p', 'v') AND NOT has_table_privilege('postern_auditor', c.oid, 'SELECT') $$,
+    'the auditor reads every table and view');
 
 -- the scorer
 SELECT t.may('postern_ingest', $$SELECT postern.take_partition(0, 8, 'scorer-1')$$, 'take a partition');
