@@ -234,19 +234,38 @@ static gboolean kafka_ensure_topic(PstBus *bus, PstBusTopic *topic, gint32 wante
     return TRUE;
 }
 
+/* The offset that a name stands for: RD_KAFKA_OFFSET_BEGINNING or _END. Not by
+ * rd_kafka_query_watermark_offsets: while a broker is away that one goes far beyond its time-out
+ * (librdkafka 2.0.2: minutes), and its caller neither polls nor hears a signal. */
+static gboolean ask_offset(rd_kafka_t *client, const char *topic, gint32 partition, gint64 name,
+                           gint64 *out_offset, GError **error)
+{
+    rd_kafka_topic_partition_list_t *question = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_topic_partition_t *it = rd_kafka_topic_partition_list_add(question, topic, partition);
+    it->offset = name;
+    rd_kafka_resp_err_t status = rd_kafka_offsets_for_times(client, question, ANSWER_MS);
+    if (status == RD_KAFKA_RESP_ERR_NO_ERROR)
+        status = it->err;
+    gint64 offset = it->offset;
+    rd_kafka_topic_partition_list_destroy(question);
+    if (status != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        g_autofree char *what = g_strdup_printf("ask for the bounds of %s[%d]", topic, partition);
+        return bus_kafka_fail(error, status, what, NULL);
+    }
+    *out_offset = offset;
+    return TRUE;
+}
+
 static gboolean kafka_bounds(PstBus *bus, const char *topic, gint32 partition, gint64 *out_first,
                              gint64 *out_end, GError **error)
 {
     BusKafka *self = bus_kafka(bus);
     rd_kafka_t *client = self->consumer != NULL ? self->consumer : bus_kafka_producer(self, error);
-    int64_t first, end;
-    if (client == NULL)
+    gint64 first, end;
+    if (client == NULL ||
+        !ask_offset(client, topic, partition, RD_KAFKA_OFFSET_BEGINNING, &first, error) ||
+        !ask_offset(client, topic, partition, RD_KAFKA_OFFSET_END, &end, error))
         return FALSE;
-    g_autofree char *what = g_strdup_printf("ask for the bounds of %s[%d]", topic, partition);
-    rd_kafka_resp_err_t status =
-        rd_kafka_query_watermark_offsets(client, topic, partition, &first, &end, ANSWER_MS);
-    if (status != RD_KAFKA_RESP_ERR_NO_ERROR)
-        return bus_kafka_fail(error, status, what, NULL);
     *out_first = first;
     *out_end = end;
     return TRUE;

@@ -206,15 +206,16 @@ static gboolean take_message(Consumer *c, const PstBusMessage *m, GError **error
 static void show_lag(Consumer *c)
 {
     PstMono now = pst_mono_now();
-    if (now.ns < c->lag_next.ns)
+    if (now.ns < c->lag_next.ns || pst_cell_get(c->meters->bus_away) != 0)
         return;
     gint64 pause_ms = MAX(LAG_EVERY_S * 1000 / (gint64)c->count, LAG_PAUSE_MS);
     c->lag_next = pst_mono_add(now, pst_span_ms(pause_ms));
     guint32 i = c->lag_at++ % c->count;
     for (gsize t = 0; topics[t] != NULL && c->partitions[i] != NULL; t++) {
         gint64 first, end, position = partition_position(c->partitions[i], topics[t]);
-        if (pst_bus_bounds(c->o->bus, topics[t], (gint32)i, &first, &end, NULL))
-            meters_lag(c->meters, topics[t], i, (guint64)MAX(0, end - MAX(position, first)));
+        if (!pst_bus_bounds(c->o->bus, topics[t], (gint32)i, &first, &end, NULL))
+            return;
+        meters_lag(c->meters, topics[t], i, (guint64)MAX(0, end - MAX(position, first)));
     }
 }
 
