@@ -97,3 +97,18 @@ def test_one_kill_in_the_middle_changes_nothing(own_postgres, runner, bus_path, 
 def test_each_part_killed_once_changes_nothing(own_kafka, own_postgres, runner, work_dir):
     site = Installation.of_the_recorded_day(runner, own_postgres, own_kafka.uri, work_dir)
     run_with_kills(site, own_kafka, KILLS, speed=1)
+
+
+def test_every_program_ends_when_asked_while_broker_and_database_are_away(
+        own_kafka, own_postgres, runner, work_dir):
+    site = Installation.of_the_recorded_day(runner, own_postgres, own_kafka.uri, work_dir)
+    site.start()
+    replay = site.start_replay(10).expect_failure()    # its collector will go
+    until(lambda: site.verdicts(), "the first verdict", 30)
+    own_kafka.kill()
+    own_postgres.kill()
+    for name, program in site.running.items():
+        status = program.expect_failure().stop(timeout_s=40)
+        # What the collector holds is lost to it now, and it says so.
+        assert status == 0 or (name == "collector" and status == 1), program.describe()
+    replay.stop()
