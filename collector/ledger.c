@@ -144,28 +144,57 @@ static gboolean uptime_fell(const Sequence *sequence, const Message *message)
            (gint32)(sequence->uptime_ms - message->uptime_ms) > UPTIME_BACK_MS;
 }
 
+/* Does the exporter count in the unit that its protocol says? A message of one record, or one that
+ * was overtaken, tells nothing. */
+static void judge_unit(Sequence *sequence, guint32 at)
+{
+    guint32 step = at - sequence->last;
+    if (sequence->last_records < 2)
+        return;
+    if (step == (sequence->datagrams ? sequence->last_records : 1))
+        sequence->doubts++;
+    else if (step == (sequence->datagrams ? 1 : sequence->last_records))
+        sequence->doubts = 0;
+    if (sequence->doubts < LEDGER_DOUBTS)
+        return;
+    sequence->datagrams = !sequence->datagrams;
+    sequence->doubts = 0;
+    sequence->n_gaps = 0; /* they were none */
+    sequence->expected = at;
+}
+
+static void start_sequence(Sequence *sequence, const Message *message, guint32 records)
+{
+    sequence->valid = TRUE;
+    sequence->version = message->version;
+    sequence->datagrams = message->version == VERSION_V9;
+    sequence->doubts = 0;
+    sequence->n_gaps = 0;
+    sequence->mean = records;
+    sequence->expected = message->sequence + (sequence->datagrams ? 1 : records);
+}
+
 void ledger_message(Ledger *ledger, const Message *message, guint16 port, guint32 records,
                     gsize unseen, gint64 now_ns)
 {
     Sequence *sequence = sequence_of(ledger, port, now_ns);
-    sequence->datagrams = message->version == VERSION_V9;
-    guint32 len = sequence->datagrams ? 1 : records;
     ledger->datagrams++;
     ledger->received += records;
-    if (!sequence->valid) {
-        sequence->valid = TRUE;
-        sequence->mean = records;
-        sequence->expected = message->sequence + len;
+    if (!sequence->valid || sequence->version != message->version) {
+        start_sequence(sequence, message, records);
     } else if (uptime_fell(sequence, message)) {
         ledger->restarts++;
-        sequence->n_gaps = 0;
-        sequence->expected = message->sequence + len;
+        start_sequence(sequence, message, records);
     } else {
-        follow(ledger, sequence, message->sequence, len, now_ns);
+        if (message->version != VERSION_V5)
+            judge_unit(sequence, message->sequence);
+        follow(ledger, sequence, message->sequence, sequence->datagrams ? 1 : records, now_ns);
     }
     if (records > 0)
         sequence->mean += (records - sequence->mean) / 16;
     sequence->uptime_ms = message->uptime_ms;
+    sequence->last = message->sequence;
+    sequence->last_records = records;
     sequence->slack = sequence->datagrams ? 0 : (guint32)MIN(unseen, G_MAXINT32);
 }
 

@@ -10,6 +10,8 @@
  *                                                 └─ a second later: 30 records lost
  *                  └─ far behind, or uptime fell: a restart, nothing lost
  *
+ * Some exporters count datagrams in IPFIX, or records in v9: LEDGER_DOUBTS messages in a row that
+ * count so turn the unit over.
  * A gap is charged to the first cause that is known: datagrams of this domain that were malformed,
  * then our socket's queue (kernel), then the network.
  * Counted by references, because batches on their way to the bus still charge it.
@@ -17,7 +19,7 @@
  */
 #include "datagram.h"
 
-enum { LEDGER_PORTS = 4, LEDGER_GAPS = 8 };
+enum { LEDGER_PORTS = 4, LEDGER_GAPS = 8, LEDGER_DOUBTS = 4 };
 
 typedef struct {
     guint32 from;
@@ -27,9 +29,13 @@ typedef struct {
 
 typedef struct {
     gboolean valid;
-    gboolean datagrams; /* v9: the sequence counts datagrams, not records */
+    gboolean datagrams; /* the sequence counts datagrams, not records */
+    guint8 doubts;      /* messages in a row that counted the other way */
+    guint16 version;
     guint16 port;
-    guint32 expected; /* next sequence number */
+    guint32 last;         /* sequence number of the last message … */
+    guint32 last_records; /* … and its records */
+    guint32 expected;     /* next sequence number */
     guint32 uptime_ms;
     guint32 slack; /* sequence numbers that the last message may have used up unseen */
     double mean;   /* records a datagram */

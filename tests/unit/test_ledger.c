@@ -175,6 +175,40 @@ Test(ledger, ports_are_sessions_of_their_own)
     ledger_unref(book.ledger);
 }
 
+Test(ledger, exporter_that_counts_records_in_v9_loses_nothing)
+{
+    Book book = open_book(VERSION_V9);
+    for (guint32 i = 0; i < 50; i++)
+        got(&book, 1000 + i * 20, 20);
+    cr_assert_eq(lost(&book, PST_LOSS_NETWORK), 0);
+    got(&book, 1000 + 53 * 20, 20); /* three datagrams of twenty are missing */
+    cr_assert_eq(lost(&book, PST_LOSS_NETWORK), 60);
+    ledger_unref(book.ledger);
+}
+
+Test(ledger, exporter_that_counts_datagrams_in_ipfix_is_understood)
+{
+    Book book = open_book(VERSION_IPFIX);
+    for (guint32 i = 0; i < 50; i++)
+        got(&book, 1000 + i, 20);
+    cr_assert_eq(lost(&book, PST_LOSS_NETWORK), 0);
+    got(&book, 1053, 20);
+    cr_assert_eq(lost(&book, PST_LOSS_NETWORK), 60);
+    ledger_unref(book.ledger);
+}
+
+Test(ledger, change_of_version_starts_anew)
+{
+    Book book = open_book(VERSION_V5);
+    got(&book, 100000, 20);
+    book.version = VERSION_V9;
+    got(&book, 500, 20);
+    got(&book, 501, 20);
+    cr_assert_eq(lost(&book, PST_LOSS_NETWORK), 0);
+    cr_assert_eq(book.ledger->duplicates, 0);
+    ledger_unref(book.ledger);
+}
+
 Test(ledger, beat_says_what_grew_since_the_last)
 {
     Book book = open_book(VERSION_IPFIX);
