@@ -6,7 +6,7 @@
 
 enum { PROTO_TCP = 6 };
 
-/* How the bytes are copied. The four exact forms cover nearly all templates. */
+/* How the bytes are copied. The exact forms cover nearly all templates. */
 typedef enum {
     COPY_NUMBER, /* any width into any size, clamped */
     COPY_8,
@@ -14,7 +14,8 @@ typedef enum {
     COPY_32,
     COPY_32_64,
     COPY_64,
-    COPY_OTHER /* addresses, MACs, and what shares its target with another element */
+    COPY_ADDR4,
+    COPY_OTHER /* other addresses, MACs, and what shares its target with another element */
 } Copy;
 
 typedef struct {
@@ -65,6 +66,8 @@ static guint16 flow_type(guint16 version)
 
 static Copy copy_of(const Element *element, guint16 width)
 {
+    if (element->kind == ELEMENT_ADDR4)
+        return COPY_ADDR4;
     if (element->kind != ELEMENT_NUMBER && element->kind != ELEMENT_TIME)
         return COPY_OTHER;
     if (width == 4 && element->size == 8)
@@ -319,6 +322,10 @@ static inline void run_step(const Step *step, const guint8 *at, Record *out)
         memcpy(target, &v, sizeof v);
         break;
     }
+    case COPY_ADDR4: /* the rest of it is zero: plan_run cleared the flow */
+        memcpy(target + G_STRUCT_OFFSET(PstAddr, bytes), at, 4);
+        target[G_STRUCT_OFFSET(PstAddr, family)] = PST_AF_INET;
+        break;
     case COPY_NUMBER:
         store_number(target, step->element->size, pst_load_be(at, step->width));
         break;
