@@ -33,7 +33,8 @@ const PstConfRow config_rows[] = {
         .help = "Name on the bus, unique per process and the same after a restart. Empty: "
                 "collector-HOSTNAME."),
     ROW(partitions, PST_CONF_INT, .unit = "", .min = 1, .max = PST_PARTITIONS_MAX, .def = "8",
-        .help = "Partitions of the topics, if this program is the first to use them (docs/scaling.md)."),
+        .help = "Partitions of the topics, if this program is the first to use them "
+                "(docs/scaling.md)."),
     ROW(batch_bytes, PST_CONF_BYTES, .unit = "bytes", .min = 1024, .max = 786432, .def = "64K",
         .help = "A batch is sent when it is this long."),
     ROW(batch_ms, PST_CONF_INT, .unit = "ms", .min = 1, .max = 10000, .def = "200",
