@@ -118,6 +118,13 @@ def test_a_scenario_that_cannot_be_played_is_named(work_dir, old, new, complaint
     assert "Traceback" not in done.stderr
 
 
+def test_exports_that_nobody_takes_are_a_failure(free_port):
+    port = free_port()
+    done = lab("--scenario", SMALL, "--export-to", f"127.0.0.1:{port}")
+    assert done.returncode == 1
+    assert f"found nobody at 127.0.0.1:{port}" in done.stderr
+
+
 def processes_marked(mark):
     """Processes whose environment holds the mark, zombies not counted."""
     found = []
