@@ -27,7 +27,8 @@ def check_outcome(site, expected):
     identities = [mail["Message-ID"] for mail in site.mails()]
     assert len(identities) == len(set(identities)), "a mail stands twice in the maildir"
     assert len(identities) == sum(state == "done" for _kind, _address, state in outbox)
-    assert site.query("SELECT count(*) FROM postern.verdict WHERE apply_error IS NOT NULL") == [(0,)]
+    failed = site.query("SELECT count(*) FROM postern.verdict WHERE apply_error IS NOT NULL")
+    assert failed == [(0,)]
 
 
 def test_the_running_lab_comes_out_as_it_must(postgres, runner, bus_path, work_dir):

@@ -73,7 +73,8 @@ def _slash64(address):
 
 def table(answers):
     """The answer sheet for a person, one line per host."""
-    lines = [f"{'host':<11} {'address':<19} {'must be':<8} {'mail out':>8} {'servers':>8} {'in':>4}"]
+    lines = [f"{'host':<11} {'address':<19} {'must be':<8} {'mail out':>8} "
+             f"{'servers':>8} {'in':>4}"]
     for name, host in answers["hosts"].items():
         out, inward = host.get("mail_out", {}), host.get("mail_in", {})
         lines.append(
