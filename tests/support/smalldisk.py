@@ -31,7 +31,8 @@ class SmallDisk:
             ["unshare", "--mount", *([] if root else ["--map-root-user"]), "sh", "-c", script],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert self._holder.stdout.readline() == b"up\n", "no mount namespace can be had"
-        target = ["nsenter", "--target", str(self._holder.pid), "--mount"]
+        # --root: in a chroot the mount namespace's own root is another one than ours.
+        target = ["nsenter", "--target", str(self._holder.pid), "--mount", "--root"]
         self.enter = target if root else [*target, "--user", "--preserve-credentials"]
         self.seen_from_here = Path(f"/proc/{self._holder.pid}/root{self.path}")
         return self
