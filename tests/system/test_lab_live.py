@@ -18,8 +18,10 @@ def check_outcome(site, expected):
     assert site.states() == expected
     blocked = sorted(address for address, state in expected.items() if state == "blocked")
     assert site.blocks() == blocked
-    assert {(unit.split("/")[0], band) for unit, band, *_ in site.verdicts()} == {
-        (address, band) for address in blocked for band in ("watch", "flag", "block")}
+    # Who is only watched hears nothing: a newsletter may come near, depending on its moments.
+    assert {(unit.split("/")[0], band) for unit, band, *_ in site.verdicts()
+            if band != "watch"} == {
+        (address, band) for address in blocked for band in ("flag", "block")}
     outbox = site.outbox()
     assert {(kind, address) for kind, address, state in outbox if state == "done"} >= {
         *(("blocked", address) for address in blocked), ("warning", "192.0.2.77")}
@@ -78,12 +80,13 @@ KILLS = {
 def run_with_kills(site, broker, victims, speed):
     """Replays, and kills the victims one after the other once the first verdict is there."""
     site.start()
-    replay = site.start_replay(speed)
+    replay = site.start_replay(speed).expect_failure()
     until(lambda: site.verdicts(), "the first verdict", 30)
     for victim in victims:
         assert replay.is_running, f"the replay was over before {victim} could be killed"
         KILLS[victim](site, broker)
-    assert replay.wait() == 0
+    # It notices if it spoke to nobody for a moment.
+    assert replay.wait() == 0 or "collector" in victims, replay.describe()
     site.complain()
     site.wait_idle()
     check_outcome(site, expected_states())
