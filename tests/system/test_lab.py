@@ -142,7 +142,8 @@ def test_nothing_is_left_when_it_is_ended(work_dir, how):
     mark = f"LAB_TEST={uuid.uuid4()}"
     name, value = mark.split("=")
     with subprocess.Popen([LAB / "lab", "--record", work_dir / "x.pcap"], text=True,
-                          stderr=subprocess.PIPE, env={**os.environ, name: value}) as process:
+                          stderr=subprocess.PIPE, env={**os.environ, name: value,
+                                                          "TMPDIR": str(work_dir)}) as process:
         try:
             until(lambda: len(processes_marked(mark)) > 12, "hosts and exporters run", 30)
             process.send_signal(how)
