@@ -187,6 +187,11 @@ gboolean pst_bus_flush(PstBus *bus, int timeout_ms, GError **error)
     return FALSE;
 }
 
+char *pst_bus_trouble(PstBus *bus)
+{
+    return bus->backend->trouble(bus);
+}
+
 gboolean pst_bus_subscribe(PstBus *bus, const char *group, const char *const *topics,
                            const PstBusAssignment *assignment, GError **error)
 {

@@ -234,11 +234,22 @@ static gboolean kafka_ensure_topic(PstBus *bus, PstBusTopic *topic, gint32 wante
     return TRUE;
 }
 
+/* A broker that has just come back does not know its partitions at once. A topic that was there
+ * before only waits for its leader. */
+static rd_kafka_resp_err_t without_haste(PstBus *bus, const char *topic, rd_kafka_resp_err_t status)
+{
+    gboolean unknown = status == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION ||
+                       status == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC ||
+                       status == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+    gboolean ensured = g_hash_table_contains(bus->topics, topic);
+    return unknown && ensured ? RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE : status;
+}
+
 /* The offset that a name stands for: RD_KAFKA_OFFSET_BEGINNING or _END. Not by
  * rd_kafka_query_watermark_offsets: while a broker is away that one goes far beyond its time-out
  * (librdkafka 2.0.2: minutes), and its caller neither polls nor hears a signal. */
-static gboolean ask_offset(rd_kafka_t *client, const char *topic, gint32 partition, gint64 name,
-                           gint64 *out_offset, GError **error)
+static gboolean ask_offset(PstBus *bus, rd_kafka_t *client, const char *topic, gint32 partition,
+                           gint64 name, gint64 *out_offset, GError **error)
 {
     rd_kafka_topic_partition_list_t *question = rd_kafka_topic_partition_list_new(1);
     rd_kafka_topic_partition_t *it = rd_kafka_topic_partition_list_add(question, topic, partition);
@@ -248,6 +259,7 @@ static gboolean ask_offset(rd_kafka_t *client, const char *topic, gint32 partiti
         status = it->err;
     gint64 offset = it->offset;
     rd_kafka_topic_partition_list_destroy(question);
+    status = without_haste(bus, topic, status);
     if (status != RD_KAFKA_RESP_ERR_NO_ERROR) {
         g_autofree char *what = g_strdup_printf("ask for the bounds of %s[%d]", topic, partition);
         return bus_kafka_fail(error, status, what, NULL);
@@ -263,8 +275,8 @@ static gboolean kafka_bounds(PstBus *bus, const char *topic, gint32 partition, g
     rd_kafka_t *client = self->consumer != NULL ? self->consumer : bus_kafka_producer(self, error);
     gint64 first, end;
     if (client == NULL ||
-        !ask_offset(client, topic, partition, RD_KAFKA_OFFSET_BEGINNING, &first, error) ||
-        !ask_offset(client, topic, partition, RD_KAFKA_OFFSET_END, &end, error))
+        !ask_offset(bus, client, topic, partition, RD_KAFKA_OFFSET_BEGINNING, &first, error) ||
+        !ask_offset(bus, client, topic, partition, RD_KAFKA_OFFSET_END, &end, error))
         return FALSE;
     *out_first = first;
     *out_end = end;

@@ -103,6 +103,10 @@ guint pst_bus_service(PstBus *bus, int timeout_ms);
  * queued and a later service or flush goes on with them. */
 gboolean pst_bus_flush(PstBus *bus, int timeout_ms, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
+/* Why delivery does not go on, in words and with the remedy where it is known; NULL: nothing is
+ * known to hinder it. A trouble that is over is told until the next delivery. Given (g_free). */
+char *pst_bus_trouble(PstBus *bus) G_GNUC_WARN_UNUSED_RESULT;
+
 /* Callbacks of a consumer, on its thread, from within poll and close. */
 typedef struct {
     /* The partition is ours from now on: say where to start (offset of the next message, or
