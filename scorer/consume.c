@@ -27,6 +27,7 @@ typedef struct {
     GError *fatal;          /* why we cannot go on, found inside a callback */
     PstMono lag_next;
     guint32 lag_at;
+    gboolean unanswered; /* the bus did not tell a partition's end */
     PstLogLimit bus_limit;
 } Consumer;
 
@@ -55,6 +56,8 @@ static gboolean persist(Consumer *c, PstCell *away, const char *subject, Attempt
             pst_log(PST_LOG_ERR, subject, "away, trying again until it is back: %s", why->message);
         told = TRUE;
         pst_cell_set(away, 1);
+        if (away == c->meters->database_away)
+            pst_cell_add_owned(c->meters->retries, 1);
         pst_run_tick(c->o->run);
         pst_run_wait(c->o->run, pause_ms);
         pause_ms = MIN(pause_ms * 2, PAUSE_MAX_MS);
@@ -206,15 +209,19 @@ static gboolean take_message(Consumer *c, const PstBusMessage *m, GError **error
 static void show_lag(Consumer *c)
 {
     PstMono now = pst_mono_now();
-    if (now.ns < c->lag_next.ns || pst_cell_get(c->meters->bus_away) != 0)
+    gboolean away = pst_cell_get(c->meters->bus_away) != 0 && !c->unanswered;
+    if (now.ns < c->lag_next.ns || away)
         return;
     gint64 pause_ms = MAX(LAG_EVERY_S * 1000 / (gint64)c->count, LAG_PAUSE_MS);
     c->lag_next = pst_mono_add(now, pst_span_ms(pause_ms));
     guint32 i = c->lag_at++ % c->count;
     for (gsize t = 0; topics[t] != NULL && c->partitions[i] != NULL; t++) {
         gint64 first, end, position = partition_position(c->partitions[i], topics[t]);
-        if (!pst_bus_bounds(c->o->bus, topics[t], (gint32)i, &first, &end, NULL))
+        c->unanswered = !pst_bus_bounds(c->o->bus, topics[t], (gint32)i, &first, &end, NULL);
+        if (c->unanswered) { /* each of these questions may take seconds */
+            c->lag_next = pst_mono_add(pst_mono_now(), pst_span_ms(LAG_EVERY_S * 1000));
             return;
+        }
         meters_lag(c->meters, topics[t], i, (guint64)MAX(0, end - MAX(position, first)));
     }
 }
@@ -228,7 +235,8 @@ static gboolean poll_once(Consumer *c, GError **error)
         g_propagate_error(error, g_steal_pointer(&c->fatal));
         return FALSE;
     }
-    pst_cell_set(c->meters->bus_away, n < 0);
+    /* a broker that hangs gives no error, and nothing to read either */
+    pst_cell_set(c->meters->bus_away, n < 0 || (n == 0 && c->unanswered));
     if (n < 0 && pst_error_class(why) != PST_ERROR_CLASS_TRANSIENT) {
         g_propagate_error(error, g_steal_pointer(&why));
         return FALSE;

@@ -51,7 +51,7 @@ void meters_init(Meters *m, PstStats *stats)
     m->tick_us = counter(stats, "postern_scorer_tick_microseconds_total", NULL, NULL,
                          "Time spent committing ticks.");
     m->retries = counter(stats, "postern_scorer_tick_retries_total", NULL, NULL,
-                         "Ticks tried again because the database was away.");
+                         "Ticks that found the database away, each try.");
     m->fenced = counter(stats, "postern_scorer_fenced_total", NULL, NULL,
                         "Partitions given up because another scorer took them over.");
     m->partitions = gauge(stats, "postern_scorer_partitions", "Partitions held.");

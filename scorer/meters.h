@@ -18,7 +18,7 @@ typedef struct {
     PstCell *rebuilt;    /* messages read again to rebuild state */
     PstCell *ticks;      /* committed */
     PstCell *tick_us;    /* time spent committing, all ticks */
-    PstCell *retries;    /* ticks tried again because the database was away */
+    PstCell *retries;    /* tries that found the database away */
     PstCell *fenced;     /* partitions lost to another scorer */
     PstCell *partitions; /* gauges: held, rebuilding */
     PstCell *rebuilding;
