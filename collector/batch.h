@@ -4,17 +4,18 @@
 #include "clock.h"
 #include "ledger.h"
 
-/* Whose records a batch holds. */
+/* Whose records a batch holds, and what it tells of whose ledger. */
 typedef struct Charge Charge;
 struct Charge {
     Ledger *ledger; /* one reference */
     guint64 records;
+    PstHeartbeat *told; /* owned; growth that nobody else tells; mostly NULL */
     Charge *next;
 };
 
 /* Accepts NULL. */
 void charge_free(Charge *charge);
-/* Charges all to @loss and frees. */
+/* Charges all to @loss and frees; what was to be told is told by the next heartbeat. */
 void charge_lose_take(Charge *charge, PstLoss loss);
 
 typedef struct {
@@ -33,3 +34,5 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Batch, batch_free)
 
 /* One more record of @ledger stands in @batch. */
 void batch_charge(Batch *batch, Ledger *ledger);
+/* The growth that @beat tells of @ledger stands in @batch. */
+void batch_charge_beat(Batch *batch, Ledger *ledger, const PstHeartbeat *beat);

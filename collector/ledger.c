@@ -227,3 +227,16 @@ void ledger_beat(Ledger *ledger, PstHeartbeat *beat)
         ledger->beat_lost[i] = ledger->lost[i];
     }
 }
+
+void ledger_unbeat(Ledger *ledger, const PstHeartbeat *beat)
+{
+    ledger->beat_received -= beat->received;
+    for (guint i = 0; i < PST_LOSS_COUNT; i++)
+        ledger->beat_lost[i] -= beat->lost[i];
+}
+
+gboolean ledger_has_news(const Ledger *ledger)
+{
+    return ledger->received != ledger->beat_received ||
+           memcmp(ledger->lost, ledger->beat_lost, sizeof ledger->lost) != 0;
+}

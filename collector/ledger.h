@@ -93,3 +93,7 @@ gboolean ledger_waits(const Ledger *ledger);
 
 /* Growth since the last call into @beat. */
 void ledger_beat(Ledger *ledger, PstHeartbeat *beat);
+/* @beat was lost on its way: its growth belongs into the next one. */
+void ledger_unbeat(Ledger *ledger, const PstHeartbeat *beat);
+/* Has it grown since the last ledger_beat? */
+gboolean ledger_has_news(const Ledger *ledger);

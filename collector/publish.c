@@ -9,9 +9,11 @@
 #include "log.h"
 #include "probe.h"
 
-/* Batches that wait for the bus longer than this mean: it is away. */
-#define STALLED_NS (10 * PST_NS_PER_S)
-#define CONNECT_NS PST_NS_PER_S
+/* Batches that wait for the bus longer than this mean: it is away. Shorter, if the bus itself tells
+ * of a trouble; but not at once, because a client that has several brokers may change over. */
+#define STALLED_NS  (10 * PST_NS_PER_S)
+#define TROUBLED_NS (2 * PST_NS_PER_S)
+#define CONNECT_NS  PST_NS_PER_S
 
 static const char *const topic_names[TOPIC_COUNT + 1] = {
     [TOPIC_SMTP] = PST_TOPIC_SMTP,
@@ -36,19 +38,22 @@ struct Publisher {
     gboolean connected;   /* the topics are there */
     PstMono next_connect; /* not before */
     PstMono now;          /* of the last tick */
-    PstMono progress;     /* when the bus last took or confirmed something */
+    PstMono progress;     /* when the bus last confirmed something, or nothing waited */
     guint in_flight;
+    gboolean gives_up; /* the last report was of a batch that is lost */
     PstLogLimit log;
-    gint ready; /* atomic */
     PublisherCounts counts;
+    GMutex lock;    /* guards hindered */
+    char *hindered; /* why we are not ready; NULL: we are */
 };
 
 static void delivered(gpointer user, gpointer cookie, const GError *error)
 {
     Publisher *publisher = user;
     Charge *charges = cookie;
-    publisher->progress = publisher->now;
+    publisher->gives_up = error != NULL;
     if (error == NULL) {
+        publisher->progress = publisher->now;
         publisher->counts.delivered++;
         charge_free(charges);
         return;
@@ -85,13 +90,14 @@ Publisher *publisher_open(const PublisherOptions *options, GError **error)
     publisher->now = publisher->progress = pst_mono_now();
     publisher->lanes = g_new0(Lane, (gsize)TOPIC_COUNT * options->partitions);
     g_queue_init(&publisher->waiting);
+    g_mutex_init(&publisher->lock);
     if (g_str_has_prefix(options->output, "json:")) {
         publisher->json = json_out_open(options->output + strlen("json:"), error);
-        publisher->ready = publisher->json != NULL;
         return publisher->json != NULL ? g_steal_pointer(&publisher) : NULL;
     }
     if (!open_bus(publisher, error))
         return NULL;
+    publisher->hindered = g_strdup("not connected yet");
     return g_steal_pointer(&publisher);
 }
 
@@ -261,7 +267,7 @@ void publisher_flow(Publisher *publisher, const PstFlow *flow, const PstAddr *cu
         put_flow(publisher, TOPIC_FLOWS, partition, flow, smtp ? NULL : ledger);
 }
 
-void publisher_heartbeat(Publisher *publisher, const PstHeartbeat *beat)
+void publisher_heartbeat(Publisher *publisher, const PstHeartbeat *beat, Ledger *ledger)
 {
     if (publisher->json != NULL)
         return;
@@ -273,6 +279,8 @@ void publisher_heartbeat(Publisher *publisher, const PstHeartbeat *beat)
         Batch *batch = batch_with_room(publisher, TOPIC_SMTP, i);
         batch->len +=
             pst_codec_put_heartbeat(batch->data + batch->len, i == home ? beat : &elsewhere);
+        if (i == home && ledger != NULL)
+            batch_charge_beat(batch, ledger, beat);
     }
     publisher->counts.heartbeats++;
 }
@@ -286,13 +294,31 @@ static void close_old(Publisher *publisher, gint64 min_age_ns)
     }
 }
 
+static void set_hindered_take(Publisher *publisher, char *text)
+{
+    g_mutex_lock(&publisher->lock);
+    g_free(publisher->hindered);
+    publisher->hindered = text;
+    g_mutex_unlock(&publisher->lock);
+}
+
 static void judge_readiness(Publisher *publisher)
 {
-    gboolean idle = publisher->in_flight == 0 && g_queue_is_empty(&publisher->waiting);
-    if (idle)
+    guint waiting = publisher->in_flight + publisher->waiting.length;
+    if (waiting == 0 && !publisher->gives_up)
         publisher->progress = publisher->now;
-    gboolean moving = pst_mono_since(publisher->now, publisher->progress).ns < STALLED_NS;
-    __atomic_store_n(&publisher->ready, publisher->connected && moving, __ATOMIC_RELAXED);
+    gint64 still_ns = pst_mono_since(publisher->now, publisher->progress).ns;
+    g_autofree char *trouble = pst_bus_trouble(publisher->bus);
+    gint64 patience_ns = trouble != NULL ? TROUBLED_NS : STALLED_NS;
+    if (publisher->connected && still_ns < patience_ns) {
+        set_hindered_take(publisher, NULL);
+        return;
+    }
+    set_hindered_take(publisher,
+                      g_strdup_printf("%u batches wait, %s for %d s: %s", waiting,
+                                      publisher->connected ? "nothing gets through" : "no bus",
+                                      (int)(still_ns / PST_NS_PER_S),
+                                      trouble != NULL ? trouble : "no answer comes"));
 }
 
 gboolean publisher_tick(Publisher *publisher, PstMono now, GError **error)
@@ -334,13 +360,15 @@ gboolean publisher_flush(Publisher *publisher, int timeout_ms, GError **error)
     return FALSE;
 }
 
-gboolean publisher_ready(const Publisher *publisher, GString *out_reasons)
+gboolean publisher_ready(Publisher *publisher, GString *out_reasons)
 {
-    if (__atomic_load_n(&publisher->ready, __ATOMIC_RELAXED))
-        return TRUE;
-    g_string_append_printf(out_reasons, "output %s: batches do not get through\n",
-                           publisher->options.output);
-    return FALSE;
+    g_mutex_lock(&publisher->lock);
+    gboolean ready = publisher->hindered == NULL;
+    if (!ready)
+        g_string_append_printf(out_reasons, "output %s: %s\n", publisher->options.output,
+                               publisher->hindered);
+    g_mutex_unlock(&publisher->lock);
+    return ready;
 }
 
 const PublisherCounts *publisher_counts(const Publisher *publisher)
@@ -360,5 +388,7 @@ void publisher_close(Publisher *publisher)
     while (!g_queue_is_empty(&publisher->waiting))
         batch_free(g_queue_pop_head(&publisher->waiting));
     g_free(publisher->lanes);
+    g_free(publisher->hindered);
+    g_mutex_clear(&publisher->lock);
     g_free(publisher);
 }

@@ -55,8 +55,9 @@ Publisher *publisher_open(const PublisherOptions *options, GError **error)
 void publisher_flow(Publisher *publisher, const PstFlow *flow, const PstAddr *customer,
                     gboolean smtp, Ledger *ledger);
 
-/* Into every partition of TOPIC_SMTP; growth stands in the one of the exporter's address. */
-void publisher_heartbeat(Publisher *publisher, const PstHeartbeat *beat);
+/* Into every partition of TOPIC_SMTP; growth stands in the one of the exporter's address. If that
+ * is lost, @ledger (NULL: nobody's) tells it again. */
+void publisher_heartbeat(Publisher *publisher, const PstHeartbeat *beat, Ledger *ledger);
 
 /* Closes batches that are old enough, hands waiting ones to the bus, takes its reports. At least
  * every batch_ms. @error: the output has failed for good (JSON: nobody reads it any more, disk
@@ -66,8 +67,9 @@ gboolean publisher_tick(Publisher *publisher, PstMono now, GError **error);
 /* Closes and delivers everything, waiting at most @timeout_ms. */
 gboolean publisher_flush(Publisher *publisher, int timeout_ms, GError **error);
 
-/* FALSE and a line in @out_reasons if batches do not get through. Thread: any. */
-gboolean publisher_ready(const Publisher *publisher, GString *out_reasons);
+/* FALSE and a line in @out_reasons, with the bus's own words, if batches do not get through.
+ * Thread: any. */
+gboolean publisher_ready(Publisher *publisher, GString *out_reasons);
 const PublisherCounts *publisher_counts(const Publisher *publisher);
 
 /* Flushes what can be flushed within a second. Accepts NULL. */

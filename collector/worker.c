@@ -203,7 +203,7 @@ typedef struct {
 
 static gboolean beat_is_due(const Domain *domain, const Beat *beat)
 {
-    if (!domain->beat_due)
+    if (!domain->beat_due && !ledger_has_news(domain->ledger))
         return FALSE;
     return beat->last || beat->now_ns - domain->beat_at_ns >= BEAT_NS ||
            domain->newest_event_ns - domain->beat_event_ns >= BEAT_EVENT_NS;
@@ -223,7 +223,7 @@ static void beat_domain(gpointer user, Domain *domain)
                               .newest_event_ns = domain->newest_event_ns,
                               .received_ns = beat->now_ns};
     ledger_beat(domain->ledger, &heartbeat);
-    publisher_heartbeat(worker->publisher, &heartbeat);
+    publisher_heartbeat(worker->publisher, &heartbeat, domain->ledger);
     domain->beat_at_ns = beat->now_ns;
     domain->beat_event_ns = domain->newest_event_ns;
     domain->beat_due = ledger_waits(domain->ledger);

@@ -224,6 +224,23 @@ Test(ledger, beat_says_what_grew_since_the_last)
     ledger_unref(book.ledger);
 }
 
+Test(ledger, beat_that_was_lost_is_told_by_the_next)
+{
+    Book book = open_book(VERSION_IPFIX);
+    got(&book, 0, 10);
+    PstHeartbeat beat = {0};
+    ledger_beat(book.ledger, &beat);
+    cr_assert_not(ledger_has_news(book.ledger));
+    ledger_lose(book.ledger, PST_LOSS_BUS, 4);
+    ledger_unbeat(book.ledger, &beat);
+    cr_assert(ledger_has_news(book.ledger));
+    ledger_beat(book.ledger, &beat);
+    cr_assert_eq(beat.received, 10);
+    cr_assert_eq(beat.lost[PST_LOSS_BUS], 4);
+    cr_assert_not(ledger_has_news(book.ledger));
+    ledger_unref(book.ledger);
+}
+
 /* Any order of any losses: what was sent is received or lost, to the last record. */
 Test(ledger, sum_closes_under_random_loss_and_reordering)
 {
