@@ -214,6 +214,12 @@ static gboolean connect_again(Loop *loop, GError **error)
     return TRUE;
 }
 
+static void name_trouble(Loop *loop, const OpenWork *open, const char *why)
+{
+    g_autofree char *text = g_strdup_printf("%s: %s", open->work->name, why);
+    set_trouble(loop->health, text);
+}
+
 /* One kind's failure does not keep the others from theirs. Returns rows, or −1. */
 static int turn(Loop *loop, const OpenWork *open)
 {
@@ -221,11 +227,24 @@ static int turn(Loop *loop, const OpenWork *open)
     int n = open->work->turn(&loop->dispatch, open->self, &error);
     if (n >= 0)
         return n;
-    g_autofree char *text = g_strdup_printf("%s: %s", open->work->name, error->message);
-    set_trouble(loop->health, text);
+    name_trouble(loop, open, error->message);
     pst_log_limited(&loop->trouble_limit, PST_LOG_WARN, open->work->name, "%s", error->message);
     pst_cell_add(loop->away_total, 1);
     return -1;
+}
+
+/* After a round that went well: what else a kind has to complain about. */
+static void look_for_trouble(Loop *loop)
+{
+    for (guint i = 0; i < loop->list->len; i++) {
+        const OpenWork *open = g_ptr_array_index(loop->list, i);
+        const char *why = open->work->trouble != NULL ? open->work->trouble(open->self) : NULL;
+        if (why != NULL) {
+            name_trouble(loop, open, why);
+            return;
+        }
+    }
+    set_trouble(loop->health, NULL);
 }
 
 /* One round over all kinds. TRUE: something was due, look again at once. */
@@ -239,7 +258,7 @@ static gboolean run_round(Loop *loop)
         pst_run_tick(loop->dispatch.run);
     }
     if (healthy) {
-        set_trouble(loop->health, NULL);
+        look_for_trouble(loop);
         __atomic_store_n(&loop->health->turned_ns, pst_mono_now().ns, __ATOMIC_RELAXED);
     }
     return busy && healthy;

@@ -42,6 +42,9 @@ typedef struct {
     /* Reads changed files again on SIGHUP; may be NULL. What is wrong is logged, the old kept. */
     void (*reload)(Dispatch *dispatch, gpointer self);
     void (*close)(gpointer self);
+    /* What hinders the work although turn() went well (a mail server that is away), for /readyz;
+     * NULL: nothing. May be NULL. Borrowed until the next turn. */
+    const char *(*trouble)(gpointer self);
     int queries; /* per turn when nothing is due */
 } Work;
 

@@ -18,6 +18,7 @@
 #define LEASE_MARGIN_S 60
 #define TRANSPORTS_MAX 16
 #define PASSWORD_MAX   1024
+#define PUT_OFF_MAX    3 /* greylisting puts one mail off; a server in trouble all of them */
 
 typedef struct {
     gint64 id; /* 0: none */
@@ -34,6 +35,8 @@ typedef struct {
     GHashTable *others; /* URI → PstTransport: transports that rows ask for */
     PstMailTemplates *templates;
     Unwritten unwritten;
+    guint put_off; /* mails that the server did not take now (4xx), in a row */
+    char *trouble; /* why mails wait; NULL: they do not */
 } Mailer;
 
 static void unwritten_clear(Unwritten *u)
@@ -53,6 +56,7 @@ static void mail_close(gpointer self)
     pst_mail_templates_free(mailer->templates);
     unwritten_clear(&mailer->unwritten);
     g_free(mailer->password);
+    g_free(mailer->trouble);
     g_free(mailer);
 }
 
@@ -197,6 +201,39 @@ static void log_outcome(const PstOutboxMail *row, const Unwritten *u)
             u->detail != NULL ? u->detail : "");
 }
 
+/* A server that does not answer, a disk that is full: trouble at once. A mail that was taken or
+ * refused shows a server that works. */
+static void note_trouble(Mailer *mailer, const Unwritten *u)
+{
+    gboolean waits = u->outcome == PST_OUTCOME_RETRY || u->outcome == PST_OUTCOME_UNCERTAIN;
+    mailer->put_off = waits ? mailer->put_off + 1 : 0;
+    g_clear_pointer(&mailer->trouble, g_free);
+    if (waits && (u->code == 0 || mailer->put_off >= PUT_OFF_MAX))
+        mailer->trouble = g_strdup_printf("mails wait, %u in a row were not taken: %s",
+                                          mailer->put_off, u->detail);
+}
+
+/* Mails that waited may have been given up or become untrue: then nothing is hindered. */
+static gboolean end_trouble(Dispatch *dispatch, Mailer *mailer, GError **error)
+{
+    if (mailer->trouble == NULL)
+        return TRUE;
+    g_autoptr(PstPgRows) rows = pst_pg_query(
+        dispatch->pg,
+        "SELECT EXISTS (SELECT FROM postern.outbox WHERE state IN ('pending', 'sending'))", NULL,
+        error);
+    if (rows == NULL)
+        return FALSE;
+    if (!pst_pg_bool(rows, 0, 0))
+        g_clear_pointer(&mailer->trouble, g_free);
+    return TRUE;
+}
+
+static const char *mail_trouble(gpointer self)
+{
+    return ((const Mailer *)self)->trouble;
+}
+
 /* Writes the outcome that waits; it stays when the database is away. */
 static gboolean write_outcome(Dispatch *dispatch, Mailer *mailer, GError **error)
 {
@@ -259,6 +296,7 @@ static gboolean send_one(Dispatch *dispatch, Mailer *mailer, const PstOutboxMail
     *u = (Unwritten){.id = row->id, .message_id = g_strdup(row->message_id)};
     u->outcome = pst_transport_send(transport, &letter, &u->code, &u->detail);
     log_outcome(row, u);
+    note_trouble(mailer, u);
     return write_outcome(dispatch, mailer, error);
 }
 
@@ -275,7 +313,7 @@ static int mail_turn(Dispatch *dispatch, gpointer self, GError **error)
         return -1;
     }
     if (row == NULL)
-        return 0;
+        return end_trouble(dispatch, mailer, error) ? 0 : -1;
     return send_one(dispatch, mailer, row, error) ? 1 : -1;
 }
 
@@ -286,5 +324,6 @@ const Work work_mail = {
     .turn = mail_turn,
     .reload = mail_reload,
     .close = mail_close,
+    .trouble = mail_trouble,
     .queries = 1,
 };
