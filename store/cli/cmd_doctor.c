@@ -8,9 +8,12 @@
 
 static const char description[] =
     "Looks at everything that can be seen from here and names each thing that is wrong, with what\n"
-    "to do: schema and mode, rows that nobody works on, alarms, refused orders, our networks and\n"
-    "the collector's file (--networks), the bus against the scorer's positions (--bus), programs\n"
-    "that are not ready (--metrics), records lost per exporter within 24 hours.\n"
+    "to do: schema and mode, rows that nobody works on, alarms, refused orders, mails that wait "
+    "for\n"
+    "their server, our networks and the collector's file (--networks), the bus against the\n"
+    "scorer's positions and the room on its disk (--bus), programs that are not ready\n"
+    "(--metrics), records lost per exporter within 24 hours. While the database is away it tells\n"
+    "the rest.\n"
     "With the address of an exporter it tells that one's counters, hour by hour.\n"
     "\n"
     "--wait-idle N waits until the bus is read to its end and nothing is due, for N seconds on "
@@ -63,26 +66,52 @@ void doctor_wrong(Doctor *doctor, const char *what, const char *remedy, const ch
     print_line(doctor, "WRONG", what, text, remedy);
 }
 
+static const char bus_remedy[] =
+    "is the broker running, the file there, and --bus what the collector writes to? Until then "
+    "the collector keeps what its queue holds";
+static const char database_remedy[] =
+    "start PostgreSQL, or correct --database; the programs go on by themselves when it is back, "
+    "and nothing on the bus is lost meanwhile";
+
+typedef struct {
+    const char *name;
+    DoctorCheck check;
+    const char *remedy; /* where it cannot look */
+} Check;
+
+static const Check checks[] = {
+    {"database", doctor_schema, database_remedy},
+    {"networks", doctor_networks, NULL},
+    {"bus", doctor_bus, bus_remedy},
+    {"disk", doctor_disk, NULL},
+    {"due", doctor_due, NULL},
+    {"network", doctor_orders, NULL},
+    {"mail", doctor_mails, NULL},
+    {"exporters", doctor_loss, NULL},
+    {"programs", doctor_programs, NULL},
+    {"alarms", doctor_alarms, NULL},
+    {NULL},
+};
+
+static const Check checks_without_database[] = {
+    {"bus", doctor_bus_alone, bus_remedy},
+    {"disk", doctor_disk, NULL},
+    {"programs", doctor_programs, NULL},
+    {NULL},
+};
+
 /* Everything. A check that cannot look is itself wrong; bad usage ends it. */
-static gboolean examine(Doctor *doctor, GError **error)
+static gboolean examine(Doctor *doctor, const Check *list, GError **error)
 {
-    static const struct {
-        const char *name;
-        DoctorCheck check;
-    } checks[] = {
-        {"database", doctor_schema}, {"networks", doctor_networks}, {"bus", doctor_bus},
-        {"due", doctor_due},         {"mail", doctor_mail},         {"network", doctor_orders},
-        {"exporters", doctor_loss},  {"programs", doctor_programs}, {"alarms", doctor_alarms},
-    };
-    for (gsize i = 0; i < G_N_ELEMENTS(checks); i++) {
+    for (const Check *c = list; c->name != NULL; c++) {
         g_autoptr(GError) why = NULL;
-        if (checks[i].check(doctor, &why))
+        if (c->check(doctor, &why))
             continue;
         if (pst_error_class(why) == PST_ERROR_CLASS_CONFIG) {
             g_propagate_error(error, g_steal_pointer(&why));
             return FALSE;
         }
-        doctor_wrong(doctor, checks[i].name, NULL, "cannot look: %s", why->message);
+        doctor_wrong(doctor, c->name, c->remedy, "cannot look: %s", why->message);
     }
     return TRUE;
 }
@@ -151,7 +180,7 @@ static void tell_stuck(Doctor *doctor, int timeout_s)
 static int examine_or_wait(Doctor *doctor, const Options *options, GError **error)
 {
     if (options->wait_idle_s < 0) {
-        if (!examine(doctor, error))
+        if (!examine(doctor, doctor->pg != NULL ? checks : checks_without_database, error))
             return PST_EXIT_USAGE;
         return doctor->wrong == 0 ? PST_EXIT_DONE : PST_EXIT_FAILED;
     }
@@ -168,9 +197,13 @@ static int run_doctor(PstRun *run, const CliConfig *config, gpointer user, GErro
     const Options *options = user;
     if (run->args[0] != NULL && run->args[1] != NULL)
         return cli_usage(error, "one exporter at a time: postern doctor [EXPORTER]");
-    g_autoptr(PstPg) pg = cli_connect(run, config, FALSE, error);
-    if (pg == NULL)
+    g_autoptr(GError) why = NULL;
+    g_autoptr(PstPg) pg = cli_connect(run, config, FALSE, &why);
+    gboolean is_away = g_error_matches(why, PST_ERROR, PST_ERROR_AWAY);
+    if (pg == NULL && (!is_away || options->wait_idle_s >= 0)) {
+        g_propagate_error(error, g_steal_pointer(&why));
         return PST_EXIT_FAILED;
+    }
     Doctor doctor = {.run = run,
                      .pg = pg,
                      .bus_uri = options->bus,
@@ -178,6 +211,8 @@ static int run_doctor(PstRun *run, const CliConfig *config, gpointer user, GErro
                      .metrics = options->metrics,
                      .exporter = run->args[0],
                      .ends = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free)};
+    if (pg == NULL)
+        doctor_wrong(&doctor, "database", database_remedy, "%s", why->message);
     int status = examine_or_wait(&doctor, options, error);
     pst_bus_close(doctor.bus);
     g_hash_table_unref(doctor.ends);

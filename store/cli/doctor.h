@@ -7,7 +7,7 @@
 
 typedef struct {
     PstRun *run;
-    PstPg *pg;
+    PstPg *pg;            /* NULL: the database is away */
     const char *bus_uri;  /* NULL: not asked */
     const char *networks; /* the collector's file, or NULL */
     char *const *metrics; /* base URLs, or NULL */
@@ -30,11 +30,16 @@ gboolean doctor_schema(Doctor *doctor, GError **error);
 gboolean doctor_due(Doctor *doctor, GError **error);
 gboolean doctor_alarms(Doctor *doctor, GError **error);
 gboolean doctor_orders(Doctor *doctor, GError **error);
-gboolean doctor_mail(Doctor *doctor, GError **error);
+gboolean doctor_mails(Doctor *doctor, GError **error);
 gboolean doctor_networks(Doctor *doctor, GError **error);
 gboolean doctor_loss(Doctor *doctor, GError **error);
 /* Has the scorer read up to where each partition ended at the last look (or now, at the first)? */
 gboolean doctor_bus(Doctor *doctor, GError **error);
+/* Does it answer at all? Needs no database. */
+gboolean doctor_bus_alone(Doctor *doctor, GError **error);
+/* Has the disk of an embedded bus room? Needs no database. */
+gboolean doctor_disk(Doctor *doctor, GError **error);
+/* Needs no database. */
 gboolean doctor_programs(Doctor *doctor, GError **error);
 
 /* How many rows are due now. */

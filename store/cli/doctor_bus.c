@@ -6,34 +6,31 @@
 #include "doctor.h"
 #include "postern/unit.h"
 
-#define DISK_FREE_MIN 0.05
+/* A disk is short of room with less than both. */
+#define ROOM_PERCENT 5
+#define ROOM_BYTES   ((guint64)2 << 30)
+
+/* The file of an embedded bus, or NULL. */
+static const char *bus_file(const Doctor *doctor)
+{
+    static const char scheme[] = "embedded:";
+    gboolean is_file = doctor->bus_uri != NULL && g_str_has_prefix(doctor->bus_uri, scheme);
+    return is_file ? doctor->bus_uri + strlen(scheme) : NULL;
+}
 
 /* Opening an embedded bus would make the file: a doctor makes nothing. */
 static gboolean open_bus(Doctor *doctor, GError **error)
 {
     if (doctor->bus != NULL)
         return TRUE;
-    const char *path = doctor->bus_uri + strlen("embedded:");
-    if (g_str_has_prefix(doctor->bus_uri, "embedded:") && !g_file_test(path, G_FILE_TEST_EXISTS)) {
+    const char *path = bus_file(doctor);
+    if (path != NULL && !g_file_test(path, G_FILE_TEST_EXISTS)) {
         g_set_error(error, PST_ERROR, PST_ERROR_NOT_FOUND,
                     "there is no bus at %s: the collector makes it when it starts", path);
         return FALSE;
     }
     doctor->bus = pst_bus_open(doctor->bus_uri, NULL, error);
     return doctor->bus != NULL;
-}
-
-/* A scorer that is away lets an embedded bus grow beyond its retention, until the disk is full. */
-static void check_disk(Doctor *doctor)
-{
-    struct statvfs disk;
-    const char *path = doctor->bus_uri + strlen("embedded:");
-    if (!g_str_has_prefix(doctor->bus_uri, "embedded:") || statvfs(path, &disk) != 0)
-        return;
-    double share = disk.f_blocks > 0 ? (double)disk.f_bavail / (double)disk.f_blocks : 1;
-    if (share < DISK_FREE_MIN)
-        doctor_wrong(doctor, "bus", "make room, and see whether postern-scorer keeps up",
-                     "the disk under %s is nearly full: %.1f %% free", path, 100 * share);
 }
 
 /* Where the partition ended at the last look; a bus that goes on growing is reached by whoever
@@ -85,7 +82,6 @@ gboolean doctor_bus(Doctor *doctor, GError **error)
         NULL, error);
     if (rows == NULL || !open_bus(doctor, error))
         return FALSE;
-    check_disk(doctor);
     if (pst_pg_count(rows) == 0) {
         doctor_wrong(doctor, "bus", "start postern-scorer", "no scorer has ever read this bus");
         return TRUE;
@@ -98,6 +94,35 @@ gboolean doctor_bus(Doctor *doctor, GError **error)
     if (doctor->wrong == before)
         doctor_ok(doctor, "bus", "every partition is read to its end (%d)", pst_pg_count(rows) / 2);
     return TRUE;
+}
+
+/* A scorer that is away lets an embedded bus grow beyond its retention, until the disk is full. */
+gboolean doctor_disk(Doctor *doctor, GError **error)
+{
+    const char *path = bus_file(doctor);
+    struct statvfs disk;
+    if (path == NULL || statvfs(path, &disk) != 0)
+        return TRUE; /* doctor_bus tells what is wrong with the file */
+    guint64 room = (guint64)disk.f_bavail * disk.f_frsize;
+    double percent =
+        disk.f_blocks > 0 ? 100.0 * (double)disk.f_bavail / (double)disk.f_blocks : 100;
+    if (room < ROOM_BYTES && percent < ROOM_PERCENT)
+        doctor_wrong(
+            doctor, "disk",
+            "make room, and see whether postern-scorer keeps up; what the collector cannot "
+            "write is lost in the end",
+            "the disk under %s is nearly full: %.1f %% free (%" G_GUINT64_FORMAT " MiB)", path,
+            percent, room >> 20);
+    return TRUE;
+}
+
+/* What can be told of the bus without the scorer's positions. */
+gboolean doctor_bus_alone(Doctor *doctor, GError **error)
+{
+    gint64 first, end;
+    return doctor->bus_uri == NULL ||
+           (open_bus(doctor, error) &&
+            pst_bus_bounds(doctor->bus, PST_TOPIC_SMTP, 0, &first, &end, error));
 }
 
 gboolean doctor_programs(Doctor *doctor, GError **error)

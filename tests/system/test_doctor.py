@@ -54,15 +54,23 @@ def test_orders_that_the_network_refuses_are_shown(desk):
     assert "no such interface" in doctor(desk, status=1)
 
 
-def test_mails_that_no_server_takes_are_shown_after_an_hour(desk, free_port):
+def test_mails_whose_server_is_away_are_shown_with_what_it_said(desk, free_port):
     desk.value("SELECT postern.apply_verdict(%s)", desk.verdict(GERMAN))
     program = desk.dispatch("mail", "--mail", f"smtp://127.0.0.1:{free_port()}")
     until(lambda: "retry" in program.stderr, "tried")
     program.stop()
-    assert "1 mails wait, none for more" in doctor(desk)
-    desk.query("UPDATE postern.outbox SET created_at = created_at - interval '2 hours',"
-               " next_at = next_at + interval '1 day'")
-    assert "1 mails wait to be taken" in doctor(desk, status=1)
+    text = doctor(desk, status=1)
+    assert "1 mails to customers wait" in text and "connect" in text and "the mail server" in text
+
+
+def test_one_mail_that_is_put_off_once_is_no_fault(desk, mail_server):
+    desk.value("SELECT postern.apply_verdict(%s)", desk.verdict(GERMAN))
+    mail_server.cue("4xx")
+    desk.dispatch("mail", "--mail", mail_server.uri)
+    until(lambda: desk.query("SELECT FROM postern.outbox WHERE code = 451"), "put off")
+    assert "no mail waits" in doctor(desk)
+    desk.query("UPDATE postern.outbox SET attempts = 2")
+    assert "451 4.3.0" in doctor(desk, status=1)
 
 
 def test_the_collectors_networks_file_is_compared(desk):
@@ -98,7 +106,8 @@ def test_a_program_that_is_not_ready_is_shown_with_its_reasons(own_desk, free_po
     assert "nobody answers" in doctor(own_desk, "--metrics", program.url, "--metrics", nobody,
                                       status=1)
     own_desk.cluster.stop()
-    assert own_desk.cli("doctor", "--metrics", program.url, status=1).stderr
+    text = doctor(own_desk, "--metrics", program.url, status=1)
+    assert "start PostgreSQL" in text and f"{program.url} is" in text, "it goes on without it"
     assert "write http://" in _usage(own_desk, "--metrics", "ftp://x")
 
 
@@ -109,7 +118,7 @@ def _usage(desk, *arguments):
 
 def test_a_database_that_is_away_or_empty_is_named(runner, postgres, database, work_dir):
     done = runner.run("postern", "doctor", "--database", f"host={work_dir} dbname=x", status=1)
-    assert str(work_dir) in done.stderr
+    assert str(work_dir) in done.stdout and "start PostgreSQL" in done.stdout
     done = runner.run("postern", "doctor", "--database", postgres.conninfo(database), status=1)
     assert "postern schema install" in done.stderr
 
