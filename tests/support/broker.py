@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A real Apache Kafka for tests, by tests/support/kafka/kafka-start."""
 
+import os
+import signal
 import subprocess
 from pathlib import Path
 
@@ -36,6 +38,16 @@ class Kafka:
     def kill(self, *brokers):
         """SIGKILL; without numbers: all brokers."""
         self._run("kafka-stop", "--kill", self.folder, *brokers)
+
+    def pause(self, broker=1):
+        """SIGSTOP: the sockets stay open and nobody answers."""
+        os.kill(self._pid(broker), signal.SIGSTOP)
+
+    def resume(self, broker=1):
+        os.kill(self._pid(broker), signal.SIGCONT)
+
+    def _pid(self, broker):
+        return int((self.folder / str(broker) / "pid").read_text())
 
     @property
     def uri(self):

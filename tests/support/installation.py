@@ -38,9 +38,10 @@ PROGRAMS = {
 
 
 class Installation:
-    """`clock` is for all programs and the database."""
+    """`clock` is for all programs and the database; `transport` is where mails go, a maildir
+    without it; `enter` stands before each program's command (a SmallDisk's)."""
 
-    def __init__(self, runner, postgres, bus, folder, clock="system"):
+    def __init__(self, runner, postgres, bus, folder, clock="system", transport=None, enter=()):
         self.runner = runner
         self.postgres = postgres
         self.bus = bus
@@ -52,14 +53,16 @@ class Installation:
         self.own = self.conninfo("postgres")
         self.networks = self.folder / "networks.txt"
         self.mail = self.folder / "mail"
+        self.transport = transport or f"maildir:{self.mail}"
+        self.enter = enter
         self._set_up()
 
     @classmethod
-    def of_the_recorded_day(cls, runner, postgres, bus, folder):
+    def of_the_recorded_day(cls, runner, postgres, bus, folder, **options):
         """With all clocks at the end of the recording in deploy/demo."""
         ended = json.loads((DEMO / "truth.json").read_text())["ended"]
         offset = datetime.datetime.fromisoformat(ended).timestamp() - time.time()
-        return cls(runner, postgres, bus, folder, f"offset:{offset:.3f}")
+        return cls(runner, postgres, bus, folder, f"offset:{offset:.3f}", **options)
 
     def conninfo(self, user):
         return self.postgres.conninfo(self.database, user)
@@ -92,7 +95,7 @@ class Installation:
                           "--output", self.bus),
             "scorer": ("--bus", self.bus),
             "dispatch-desk": ("--work", "verdict,deadline"),
-            "dispatch-mail": ("--work", "mail", "--mail", f"maildir:{self.mail}"),
+            "dispatch-mail": ("--work", "mail", "--mail", self.transport),
             "dispatch-enforce": ("--work", "enforce"),
         }[name]
         database = ("--database", self.conninfo(role)) if role else ()
@@ -101,7 +104,22 @@ class Installation:
     def start(self, *names):
         """Starts the programs (all of them without a name) and waits for each /readyz."""
         for name in names or PROGRAMS:
-            self.running[name] = self.runner.start_ready(PROGRAMS[name][0], *self._arguments(name))
+            self.launch(name)
+        self.wait_ready(*names)
+
+    def wait_ready(self, *names):
+        for name in names or PROGRAMS:
+            program = self.running[name]
+            program.wait_ready(f"{program.url}/readyz", timeout_s=60)
+
+    def launch(self, name, *more):
+        """Starts a program, with more arguments, and does not wait for it."""
+        port = free_port()
+        command = *self.enter, self.runner.path(PROGRAMS[name][0])
+        program = self.runner.start(*command, *self._arguments(name), *more, "--metrics",
+                                    f"127.0.0.1:{port}")
+        program.url = f"http://127.0.0.1:{port}"
+        self.running[name] = program
 
     def kill(self, name):
         self.running.pop(name).kill()
@@ -113,12 +131,25 @@ class Installation:
     def replay(self, speed=30, recording=RECORDING):
         assert self.start_replay(speed, recording).wait() == 0
 
-    def complain(self, mail=DEMO / "complaint.eml"):
-        self.runner.run("postern-intake", "--bus", self.bus, "--authserv-id", "postern.example",
-                        "--clock", self.clock, mail)
+    def complain(self, *arguments, mail=DEMO / "complaint.eml", status=0):
+        command = *self.enter, self.runner.path("postern-intake")
+        return self.runner.run(*command, "--bus", self.bus, "--authserv-id", "postern.example",
+                               "--clock", self.clock, *arguments, mail, status=status)
+
+    def doctor(self, *arguments, **options):
+        """postern doctor, where the bus can be seen."""
+        command = *self.enter, self.runner.path("postern")
+        return self.runner.run(*command, "doctor", "--database", self.own, "--bus", self.bus,
+                               *arguments, **options)
+
+    def advance(self, **span):
+        """advance(minutes=6): the database's clock alone goes on."""
+        self.query("UPDATE postern.setting SET value = 'offset:' ||"
+                   " (split_part(value, ':', 2)::float8 + %s) WHERE key = 'test.clock'"
+                   " RETURNING value", datetime.timedelta(**span).total_seconds())
 
     def wait_idle(self, seconds=3):
-        self.operator("doctor", "--wait-idle", seconds, "--bus", self.bus, timeout_s=90)
+        self.doctor("--wait-idle", seconds, timeout_s=90)
 
     # --- what came of it -----------------------------------------------------------------
 
@@ -147,6 +178,26 @@ class Installation:
         """The mails in the maildir as messages."""
         return [email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
                 for part in ("new", "cur") for path in sorted((self.mail / part).glob("*"))]
+
+
+def check_outcome(site, expected):
+    """What must hold however often whatever was killed or away."""
+    assert site.states() == expected
+    blocked = sorted(address for address, state in expected.items() if state == "blocked")
+    assert site.blocks() == blocked
+    # Who is only watched hears nothing: a newsletter may come near, depending on its moments.
+    assert {(unit.split("/")[0], band) for unit, band, *_ in site.verdicts()
+            if band != "watch"} == {
+        (address, band) for address in blocked for band in ("flag", "block")}
+    outbox = site.outbox()
+    assert {(kind, address) for kind, address, state in outbox if state == "done"} >= {
+        *(("blocked", address) for address in blocked), ("warning", "192.0.2.77")}
+    assert all(state in ("done", "superseded") for _kind, _address, state in outbox)
+    identities = [mail["Message-ID"] for mail in site.mails()]
+    assert len(identities) == len(set(identities)), "a mail came twice"
+    assert len(identities) == sum(state == "done" for _kind, _address, state in outbox)
+    failed = site.query("SELECT count(*) FROM postern.verdict WHERE apply_error IS NOT NULL")
+    assert failed == [(0,)]
 
 
 def expected_states(truth=DEMO / "truth.json"):

@@ -5,7 +5,9 @@ It is mounted in a mount namespace of its own: root and ordinary users can have 
 goes when its holder goes, whatever happens to the test.
 """
 
+import contextlib
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -32,10 +34,22 @@ class SmallDisk:
             stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert self._holder.stdout.readline() == b"up\n", "no mount namespace can be had"
         # --root: in a chroot the mount namespace's own root is another one than ours.
-        target = ["nsenter", "--target", str(self._holder.pid), "--mount", "--root"]
+        target = [shutil.which("nsenter"), "--target", str(self._holder.pid), "--mount", "--root"]
         self.enter = target if root else [*target, "--user", "--preserve-credentials"]
         self.seen_from_here = Path(f"/proc/{self._holder.pid}/root{self.path}")
         return self
+
+    @contextlib.contextmanager
+    def filled(self):
+        """While used as a context, there is no room left on it."""
+        ballast = self.seen_from_here / "ballast"
+        with open(ballast, "wb", buffering=0) as file, contextlib.suppress(OSError):
+            while True:
+                file.write(bytes(4096))
+        try:
+            yield
+        finally:
+            ballast.unlink()
 
     def __exit__(self, *unused):
         self._holder.communicate()

@@ -9,28 +9,8 @@ import json
 
 import pytest
 
-from installation import Installation, expected_states, lab
+from installation import Installation, check_outcome, expected_states, lab
 from waiting import until
-
-
-def check_outcome(site, expected):
-    """What must hold however often whatever was killed."""
-    assert site.states() == expected
-    blocked = sorted(address for address, state in expected.items() if state == "blocked")
-    assert site.blocks() == blocked
-    # Who is only watched hears nothing: a newsletter may come near, depending on its moments.
-    assert {(unit.split("/")[0], band) for unit, band, *_ in site.verdicts()
-            if band != "watch"} == {
-        (address, band) for address in blocked for band in ("flag", "block")}
-    outbox = site.outbox()
-    assert {(kind, address) for kind, address, state in outbox if state == "done"} >= {
-        *(("blocked", address) for address in blocked), ("warning", "192.0.2.77")}
-    assert all(state in ("done", "superseded") for _kind, _address, state in outbox)
-    identities = [mail["Message-ID"] for mail in site.mails()]
-    assert len(identities) == len(set(identities)), "a mail stands twice in the maildir"
-    assert len(identities) == sum(state == "done" for _kind, _address, state in outbox)
-    failed = site.query("SELECT count(*) FROM postern.verdict WHERE apply_error IS NOT NULL")
-    assert failed == [(0,)]
 
 
 def test_the_running_lab_comes_out_as_it_must(postgres, runner, bus_path, work_dir):
@@ -40,7 +20,7 @@ def test_the_running_lab_comes_out_as_it_must(postgres, runner, bus_path, work_d
     process = lab("--export-to", f"127.0.0.1:{site.port}", "--truth", truth, "--complaint",
                   complaint)
     assert process.wait(120) == 0
-    site.complain(complaint)
+    site.complain(mail=complaint)
     site.wait_idle()
     check_outcome(site, expected_states(truth))
     seen = dict(site.query("SELECT host(exporter), sum(received)::int FROM postern.exporter_loss"
