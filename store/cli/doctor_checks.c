@@ -150,7 +150,7 @@ gboolean doctor_mails(Doctor *doctor, GError **error)
     if (rows == NULL)
         return FALSE;
     if (pst_pg_count(rows) == 0)
-        doctor_ok(doctor, "mail", "no mail waits for its mail server");
+        doctor_ok(doctor, "mail", "no mail server is away");
     else
         doctor_wrong(doctor, "mail",
                      "look after the mail server; postern-dispatch --work=mail then goes on by "

@@ -68,7 +68,7 @@ def test_one_mail_that_is_put_off_once_is_no_fault(desk, mail_server):
     mail_server.cue("4xx")
     desk.dispatch("mail", "--mail", mail_server.uri)
     until(lambda: desk.query("SELECT FROM postern.outbox WHERE code = 451"), "put off")
-    assert "no mail waits" in doctor(desk)
+    assert "no mail server is away" in doctor(desk)
     desk.query("UPDATE postern.outbox SET attempts = 2")
     assert "451 4.3.0" in doctor(desk, status=1)
 
