@@ -139,14 +139,13 @@ gboolean doctor_orders(Doctor *doctor, GError **error)
 /* One mail that a server puts off is its daily business; a server that does not answer is not. */
 gboolean doctor_mails(Doctor *doctor, GError **error)
 {
-    g_autoptr(PstPgRows) rows = pst_pg_query(
-        doctor->pg,
-        "SELECT count(*), to_char(min(created_at), 'YYYY-MM-DD HH24:MI:SS'),"
-        " (array_agg(detail ORDER BY next_at DESC))[1],"
-        " to_char(min(next_at), 'YYYY-MM-DD HH24:MI:SS')"
-        " FROM api_v1.mail_status WHERE state IN ('pending', 'sending') AND detail IS NOT NULL"
-        " HAVING count(*) >= 3 OR bool_or(code = 0 OR attempts > 1)",
-        NULL, error);
+    g_autoptr(PstPgRows) rows =
+        pst_pg_query(doctor->pg,
+                     "SELECT sum(tried), to_char(min(oldest), 'YYYY-MM-DD HH24:MI:SS'),"
+                     " coalesce(max(trouble), 'the last answer was ' || max(code)),"
+                     " to_char(min(next_at), 'YYYY-MM-DD HH24:MI:SS') FROM api_v1.mail_queue"
+                     " HAVING sum(tried) >= 3 OR sum(unanswered) > 0 OR max(most_attempts) > 1",
+                     NULL, error);
     if (rows == NULL)
         return FALSE;
     if (pst_pg_count(rows) == 0)

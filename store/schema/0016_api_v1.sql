@@ -111,9 +111,14 @@ COMMENT ON VIEW api_v1.mail_status IS 'Every mail to a customer and what became 
 COMMENT ON COLUMN api_v1.mail_status.state IS 'pending, sending, done (accepted), failed, uncertain, superseded (never sent: a later event made it untrue)';
 
 CREATE VIEW api_v1.mail_queue AS
-    SELECT o.state, count(*) AS mails, min(o.created_at) AS oldest, max(o.attempts) AS most_attempts
+    SELECT o.state, count(*) AS mails, min(o.created_at) AS oldest, max(o.attempts) AS most_attempts,
+           count(*) FILTER (WHERE o.code IS NOT NULL) AS tried, count(*) FILTER (WHERE o.code = 0) AS unanswered,
+           max(o.code) AS code, (array_agg(o.detail ORDER BY o.next_at DESC) FILTER (WHERE o.code = 0))[1] AS trouble,
+           min(o.next_at) AS next_at
       FROM postern.outbox o WHERE o.state IN ('pending', 'sending') GROUP BY o.state;
 COMMENT ON VIEW api_v1.mail_queue IS 'Mails that no server has taken yet: how many, since when, tried how often';
+COMMENT ON COLUMN api_v1.mail_queue.tried IS 'Mails with a try that failed';
+COMMENT ON COLUMN api_v1.mail_queue.unanswered IS 'Mails whose last try met no server at all, or a full disk; trouble says which';
 
 CREATE VIEW api_v1.enforcement_desired AS
     SELECT e.unit::inet AS unit, e.adapter, e.action, e.ports, e.desired_generation, e.desired_at, e.state, e.applied_action, e.applied_at,

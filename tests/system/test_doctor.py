@@ -56,7 +56,8 @@ def test_orders_that_the_network_refuses_are_shown(desk):
 
 def test_mails_whose_server_is_away_are_shown_with_what_it_said(desk, free_port):
     desk.value("SELECT postern.apply_verdict(%s)", desk.verdict(GERMAN))
-    program = desk.dispatch("mail", "--mail", f"smtp://127.0.0.1:{free_port()}")
+    program = desk.runner.start("postern-dispatch", *desk.dispatch_arguments(
+        "mail", "--mail", f"smtp://127.0.0.1:{free_port()}"))
     until(lambda: "retry" in program.stderr, "tried")
     program.stop()
     text = doctor(desk, status=1)
@@ -67,10 +68,10 @@ def test_one_mail_that_is_put_off_once_is_no_fault(desk, mail_server):
     desk.value("SELECT postern.apply_verdict(%s)", desk.verdict(GERMAN))
     mail_server.cue("4xx")
     desk.dispatch("mail", "--mail", mail_server.uri)
-    until(lambda: desk.query("SELECT FROM postern.outbox WHERE code = 451"), "put off")
+    until(lambda: desk.query("SELECT 1 FROM postern.outbox WHERE code = 451"), "put off")
     assert "no mail server is away" in doctor(desk)
     desk.query("UPDATE postern.outbox SET attempts = 2")
-    assert "451 4.3.0" in doctor(desk, status=1)
+    assert "451" in doctor(desk, status=1)
 
 
 def test_the_collectors_networks_file_is_compared(desk):

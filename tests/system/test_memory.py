@@ -39,7 +39,7 @@ class Generator:
                               check=True, capture_output=True, text=True)
         self.records += json.loads(done.stdout)["flows"]
         def received():
-            return self._collector.metric("postern_collector_flows_total") == self.records
+            return self._collector.metric("postern_collector_records_total") == self.records
         until(received, f"the collector has all of {self.records} flows")
 
 

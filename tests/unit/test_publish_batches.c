@@ -221,7 +221,7 @@ Test(publish, partitions_that_the_topic_has_are_used)
     Publisher *other = open_other(&desk);
     cr_assert(publisher_tick(other, pst_mono_now(), &error));
     PstHeartbeat beat = {.sampler = test_addr("192.0.2.1")};
-    publisher_heartbeat(other, &beat);
+    publisher_heartbeat(other, &beat, NULL);
     cr_assert(publisher_flush(other, 10000, &error));
     cr_assert_eq(publisher_counts(other)->batches, PARTITIONS);
     publisher_close(other);
@@ -236,7 +236,7 @@ Test(publish, another_partition_count_is_refused_once_batches_were_made)
     g_autoptr(GError) error = NULL;
     Publisher *other = open_other(&desk);
     PstHeartbeat beat = {.sampler = test_addr("192.0.2.1")};
-    publisher_heartbeat(other, &beat);
+    publisher_heartbeat(other, &beat, NULL);
     cr_assert_not(publisher_tick(other, pst_mono_now(), &error));
     cr_assert(g_error_matches(error, PST_ERROR, PST_ERROR_USAGE));
     cr_assert(strstr(error->message, "partitions = 4") != NULL, "%s", error->message);
