@@ -208,7 +208,8 @@ static void note_trouble(Mailer *mailer, const Unwritten *u)
     gboolean waits = u->outcome == PST_OUTCOME_RETRY || u->outcome == PST_OUTCOME_UNCERTAIN;
     mailer->put_off = waits ? mailer->put_off + 1 : 0;
     g_clear_pointer(&mailer->trouble, g_free);
-    if (waits && (u->code == 0 || mailer->put_off >= PUT_OFF_MAX))
+    gboolean unmet = u->outcome == PST_OUTCOME_RETRY && u->code == 0;
+    if (waits && (unmet || mailer->put_off >= PUT_OFF_MAX))
         mailer->trouble = g_strdup_printf("mails wait, %u in a row were not taken: %s",
                                           mailer->put_off, u->detail);
 }

@@ -11,6 +11,7 @@ import urllib.request
 
 from psycopg import sql
 
+from ports import free_port
 from waiting import until
 
 MUELLER = "abuse:post@mueller.example owner:chef@mueller.example"
@@ -65,8 +66,16 @@ class Desk:
         return ("--database", self.conninfo(role), "--work", work, "--poll", "1s", *arguments)
 
     def dispatch(self, work, *arguments):
-        return self.runner.start_ready("postern-dispatch",
-                                       *self.dispatch_arguments(work, *arguments))
+        """Starts it; who sends mail is up when it has its database, ready with its mail server."""
+        arguments = self.dispatch_arguments(work, *arguments)
+        if "mail" not in work.split(","):
+            return self.runner.start_ready("postern-dispatch", *arguments)
+        port = free_port()
+        program = self.runner.start("postern-dispatch", *arguments, "--metrics",
+                                    f"127.0.0.1:{port}")
+        program.url = f"http://127.0.0.1:{port}"
+        until(lambda: "connected" in program.stderr or not program.is_running, "it is up")
+        return program
 
     # --- the database --------------------------------------------------------------------
 
