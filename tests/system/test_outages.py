@@ -62,7 +62,7 @@ def check_nothing_lost(site):
 
 
 def finish(site):
-    """Hands in the complaint, unless it was; waits until nothing is left; all is as it must be."""
+    """Waits until nothing is left to do; then all is as it must be."""
     site.wait_idle()
     check_outcome(site, expected_states())
     check_nothing_lost(site)
@@ -136,8 +136,8 @@ def test_what_a_full_disk_makes_the_bus_give_up_is_counted(postgres, make_site, 
     records = sum(collector.metric(f"postern_collector_{kind}_total")
                   for kind in ("records", "options_records"))
     def told():
-        received, lost, others = site.query(
-            "SELECT sum(received), sum(lost_bus), sum(lost - lost_bus) FROM api_v1.exporter_loss")[0]
+        (received, lost, others), = site.query("SELECT sum(received), sum(lost_bus),"
+                                               " sum(lost - lost_bus) FROM api_v1.exporter_loss")
         return received == records and lost > 0 and others == 0
     until(told, f"all {records} records are in the database's ledger, the lost ones as such")
     doctor_names(site, "given up by the bus", "look after the bus")
