@@ -234,15 +234,17 @@ static gboolean kafka_ensure_topic(PstBus *bus, PstBusTopic *topic, gint32 wante
     return TRUE;
 }
 
-/* A broker that has just come back does not know its partitions at once. A topic that was there
- * before only waits for its leader. */
-static rd_kafka_resp_err_t without_haste(PstBus *bus, const char *topic, rd_kafka_resp_err_t status)
+/* A broker that has just come back does not know its partitions at once. One that was there before
+ * only waits for its leader. */
+static rd_kafka_resp_err_t without_haste(PstBus *bus, const char *topic, gint32 partition,
+                                         rd_kafka_resp_err_t status)
 {
     gboolean unknown = status == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION ||
                        status == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC ||
                        status == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
-    gboolean ensured = g_hash_table_contains(bus->topics, topic);
-    return unknown && ensured ? RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE : status;
+    const PstBusTopic *ensured = g_hash_table_lookup(bus->topics, topic);
+    gboolean was_there = ensured != NULL && partition >= 0 && partition < ensured->partitions;
+    return unknown && was_there ? RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE : status;
 }
 
 /* The offset that a name stands for: RD_KAFKA_OFFSET_BEGINNING or _END. Not by
@@ -259,7 +261,7 @@ static gboolean ask_offset(PstBus *bus, rd_kafka_t *client, const char *topic, g
         status = it->err;
     gint64 offset = it->offset;
     rd_kafka_topic_partition_list_destroy(question);
-    status = without_haste(bus, topic, status);
+    status = without_haste(bus, topic, partition, status);
     if (status != RD_KAFKA_RESP_ERR_NO_ERROR) {
         g_autofree char *what = g_strdup_printf("ask for the bounds of %s[%d]", topic, partition);
         return bus_kafka_fail(error, status, what, NULL);
