@@ -275,7 +275,7 @@ static gboolean kafka_bounds(PstBus *bus, const char *topic, gint32 partition, g
 {
     BusKafka *self = bus_kafka(bus);
     rd_kafka_t *client = self->consumer != NULL ? self->consumer : bus_kafka_producer(self, error);
-    gint64 first, end;
+    gint64 first = 0, end = 0;
     if (client == NULL ||
         !ask_offset(bus, client, topic, partition, RD_KAFKA_OFFSET_BEGINNING, &first, error) ||
         !ask_offset(bus, client, topic, partition, RD_KAFKA_OFFSET_END, &end, error))

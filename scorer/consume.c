@@ -147,7 +147,7 @@ static gboolean settle(Consumer *c, Partition *p, Attempt attempt, GError **erro
     g_autoptr(GError) why = NULL;
     if (persist(c, c->meters->database_away, "database", attempt, p, &why))
         return TRUE;
-    if (g_error_matches(why, PST_ERROR, PST_ERROR_FENCED)) {
+    if (why != NULL && g_error_matches(why, PST_ERROR, PST_ERROR_FENCED)) {
         pst_log(PST_LOG_ERR, "consumer", "partition given up: %s", why->message);
         pst_cell_add_owned(c->meters->fenced, 1);
         drop_partition(c, partition_number(p));
