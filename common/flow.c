@@ -14,6 +14,7 @@ const char *pst_loss_name(PstLoss loss)
         [PST_LOSS_QUEUE] = "queue",
         [PST_LOSS_SPOOL] = "spool",
         [PST_LOSS_BUS] = "bus",
+        [PST_LOSS_DOWN] = "down",
     };
     g_assert((guint)loss < PST_LOSS_COUNT);
     return names[loss];

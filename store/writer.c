@@ -346,15 +346,18 @@ static gboolean writer_add_evidence(PstSink *sink, guint32 partition, const PstE
 
 static gboolean writer_add_loss(PstSink *sink, const PstHeartbeat *beats, gsize n, GError **error)
 {
-    enum { FIXED = 4 };
-    PstPgArray columns[FIXED + PST_LOSS_COUNT];
+    enum { FIXED = 4, LOSSES = PST_LOSS_BUS + 1 };
+    PstPgArray columns[FIXED + LOSSES];
     open_columns(columns, G_N_ELEMENTS(columns));
     for (gsize i = 0; i < n; i++) {
         pst_pg_array_time(&columns[0], beats[i].received_ns);
         pst_pg_array_addr(&columns[1], &beats[i].sampler);
         pst_pg_array_int(&columns[2], beats[i].domain);
         pst_pg_array_int(&columns[3], (gint64)beats[i].received);
-        for (int loss = 0; loss < PST_LOSS_COUNT; loss++)
+        /* the table has no column for DOWN: a network that nobody listened to */
+        pst_pg_array_int(&columns[FIXED],
+                         counted(beats[i].lost[PST_LOSS_NETWORK] + beats[i].lost[PST_LOSS_DOWN]));
+        for (int loss = PST_LOSS_NETWORK + 1; loss < LOSSES; loss++)
             pst_pg_array_int(&columns[FIXED + loss], counted(beats[i].lost[loss]));
     }
     g_auto(PstPgParams) p = pst_pg_params();
@@ -384,7 +387,7 @@ static gboolean writer_add_loss(PstSink *sink, const PstHeartbeat *beats, gsize 
                "    lost_bus = l.lost_bus + excluded.lost_bus",
                &p, NULL, error);
 }
-G_STATIC_ASSERT(PST_LOSS_COUNT == 8); /* the columns above */
+G_STATIC_ASSERT(PST_LOSS_COUNT == 9); /* the columns above, and DOWN */
 
 /* ---- the end of a tick ---- */
 

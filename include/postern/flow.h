@@ -129,6 +129,7 @@ typedef enum {
     PST_LOSS_QUEUE,        /* our own queue was full */
     PST_LOSS_SPOOL,        /* the spool threw its oldest away */
     PST_LOSS_BUS,          /* the bus gave a batch up */
+    PST_LOSS_DOWN,         /* sent while no collector ran that lived to tell of it */
     PST_LOSS_COUNT
 } PstLoss;
 
