@@ -14,6 +14,8 @@
 const PstConfRow config_rows[] = {
     ROW(listen, PST_CONF_LIST, .unit = "", .def = "",
         .help = "Sockets to receive on, as udp://0.0.0.0:2055 or udp://[::]:4739."),
+    ROW(workers, PST_CONF_INT, .unit = "", .min = 1, .max = CREW_MAX, .def = "1",
+        .help = "Threads that receive; an exporter's address decides which one gets it."),
     ROW(read, PST_CONF_LIST, .unit = "", .def = "",
         .help = "Capture files (pcap, pcapng, IPFIX) to read instead of, or before, listening."),
     ROW(networks, PST_CONF_TEXT, .unit = "", .def = "", .reloadable = TRUE,
@@ -96,6 +98,8 @@ gboolean config_check(const Config *config, GError **error)
         problem = "no networks: with publish = smtp the direction of mail must be known. Say "
                   "--networks FILE (made by 'postern networks export') or --networks CIDR,…; or "
                   "--publish all";
+    else if (config->workers > 1 && g_str_has_prefix(config->output, "json:"))
+        problem = "json: is written by one worker; say --workers 1, or another output";
     if (problem == NULL)
         return TRUE;
     g_set_error_literal(error, PST_ERROR, PST_ERROR_USAGE, problem);
@@ -148,7 +152,7 @@ static gboolean load_rates(const Config *config, Rules *rules, GError **error)
 
 Rules *config_rules(const Config *config, GError **error)
 {
-    g_autoptr(Rules) rules = g_new0(Rules, 1);
+    g_autoptr(Rules) rules = rules_new();
     if (!empty(config->networks)) {
         rules->networks = pst_networks_load(config->networks, error);
         if (rules->networks == NULL)

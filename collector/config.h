@@ -2,11 +2,12 @@
 #pragma once
 /* The collector's configuration: one row per key (config.c), and what is made of it. */
 #include "conf.h"
+#include "crew.h"
 #include "portset.h"
-#include "worker.h"
 
 typedef struct {
     char **listen;
+    gint64 workers;
     char **read;
     char *networks;
     gint64 publish; /* 0 smtp, 1 all */

@@ -7,9 +7,6 @@
 
 #define NS_PER_S G_GINT64_CONSTANT(1000000000)
 
-/* Exporters with metrics of their own: the registry is bounded, and so is a dashboard. */
-enum { EXPORTERS_SHOWN_MAX = 1000 };
-
 struct ExporterCells {
     PstCell *datagrams;
     PstCell *records;
@@ -145,7 +142,7 @@ static PstCell *shown_cell(const Exporters *exporters, PstStatKind kind, const c
 
 static struct ExporterCells *cells_new(Exporters *exporters, const PstAddr *addr)
 {
-    if (exporters->options.stats == NULL || exporters->n_shown >= EXPORTERS_SHOWN_MAX)
+    if (exporters->options.stats == NULL || exporters->n_shown >= exporters->options.shown_max)
         return NULL;
     exporters->n_shown++;
     char text[PST_ADDR_TEXT_MAX];

@@ -20,6 +20,7 @@
 
 enum {
     EXPORTERS_MAX_DEFAULT = 16384,
+    EXPORTERS_SHOWN_MAX = 1000, /* with metrics of their own: the registry is bounded */
     EXPORTER_DOMAINS_MAX = 128,
     EXPORTER_IDLE_S = 3600,
     EXPORTER_PROBATION_S = 60
@@ -63,6 +64,7 @@ typedef struct {
     const PstPrefixMap *admitted; /* NULL: everyone; borrowed until exporters_set_admitted */
     const PstPrefixMap *rates;    /* operator's overrides, value N; or NULL; borrowed */
     guint exporters_max;
+    guint shown_max;         /* exporters with metrics of their own */
     gsize hold_bytes_max;    /* of all domains */
     gsize hold_domain_bytes; /* of one */
     PstStats *stats;         /* borrowed */

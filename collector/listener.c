@@ -1,15 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "listener.h"
 
-#include <errno.h>
-#include <netdb.h>
+#include <linux/sock_diag.h>
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
-
-#include "log.h"
 
 /* Buffers are not a power of two apart: else all of them would share the same cache sets. */
 enum { STRIDE = LISTENER_DATAGRAM_MAX + 1 + 1088, CONTROL_MAX = 128 };
@@ -24,7 +21,6 @@ typedef union {
 
 struct Listener {
     int fd;
-    guint16 port;
     gint64 rcvbuf_bytes;
     guint32 overflow; /* the kernel's count, as last told */
     guint8 *buffers;  /* LISTENER_BATCH × STRIDE; owned */
@@ -34,31 +30,7 @@ struct Listener {
     _Alignas(struct cmsghdr) guint8 controls[LISTENER_BATCH][CONTROL_MAX];
 };
 
-/* "udp://[::1]:2055" → host "::1", service "2055". */
-static gboolean split_uri(const char *uri, char **out_host, char **out_service, GError **error)
-{
-    const char *rest = g_str_has_prefix(uri, "udp://") ? uri + strlen("udp://") : NULL;
-    const char *colon = rest != NULL ? strrchr(rest, ':') : NULL;
-    if (colon == NULL || colon[1] == '\0' || strchr(colon, ']') != NULL) {
-        g_set_error(
-            error, PST_ERROR, PST_ERROR_USAGE,
-            "listen %s: write udp://ADDRESS:PORT, as udp://0.0.0.0:2055 or udp://[::1]:2055", uri);
-        return FALSE;
-    }
-    gboolean bracketed = rest[0] == '[' && colon > rest && colon[-1] == ']';
-    *out_host = bracketed ? g_strndup(rest + 1, (gsize)(colon - rest) - 2)
-                          : g_strndup(rest, (gsize)(colon - rest));
-    *out_service = g_strdup(colon + 1);
-    return TRUE;
-}
-
-static gboolean set_flag(int fd, int level, int name)
-{
-    int one = 1;
-    return setsockopt(fd, level, name, &one, sizeof one) == 0;
-}
-
-static void set_rcvbuf(Listener *listener, const char *uri, gint64 wanted)
+static void set_rcvbuf(Listener *listener, gint64 wanted)
 {
     int bytes = (int)CLAMP(wanted, 4096, G_MAXINT / 2);
     if (setsockopt(listener->fd, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof bytes) != 0)
@@ -68,64 +40,16 @@ static void set_rcvbuf(Listener *listener, const char *uri, gint64 wanted)
     if (getsockopt(listener->fd, SOL_SOCKET, SO_RCVBUF, &given, &len) != 0)
         given = 0;
     listener->rcvbuf_bytes = given / 2; /* the kernel doubles it for its own needs */
-    if (listener->rcvbuf_bytes < bytes)
-        pst_log(PST_LOG_WARN, uri,
-                "socket queue is smaller than asked for: raise net.core.rmem_max "
-                "wanted_bytes=%d given_bytes=%" G_GINT64_FORMAT,
-                bytes, listener->rcvbuf_bytes);
 }
 
-static int bind_first(const char *uri, const struct addrinfo *list, GError **error)
+/* The kernel's count of what it dropped since the socket was made; it wraps. */
+static guint32 overflow_of(const Listener *listener)
 {
-    int code = EADDRNOTAVAIL;
-    for (const struct addrinfo *at = list; at != NULL; at = at->ai_next) {
-        int fd = socket(at->ai_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        if (fd < 0) {
-            code = errno;
-            continue;
-        }
-        int zero = 0;
-        if (at->ai_family == AF_INET6) /* udp://:PORT hears both families */
-            (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof zero);
-        if (set_flag(fd, SOL_SOCKET, SO_REUSEPORT) && set_flag(fd, SOL_SOCKET, SO_TIMESTAMPNS) &&
-            set_flag(fd, SOL_SOCKET, SO_RXQ_OVFL) && bind(fd, at->ai_addr, at->ai_addrlen) == 0)
-            return fd;
-        code = errno;
-        close(fd);
-    }
-    g_set_error(error, PST_ERROR, PST_ERROR_IO, "listen %s: %s", uri, g_strerror(code));
-    return -1;
-}
-
-static int open_socket(const char *uri, GError **error)
-{
-    g_autofree char *host = NULL;
-    g_autofree char *service = NULL;
-    if (!split_uri(uri, &host, &service, error))
-        return -1;
-    struct addrinfo hints = {.ai_family = *host == '\0' ? AF_INET6 : AF_UNSPEC,
-                             .ai_socktype = SOCK_DGRAM,
-                             .ai_flags = AI_PASSIVE | AI_NUMERICHOST | AI_NUMERICSERV};
-    struct addrinfo *list = NULL;
-    int code = getaddrinfo(*host != '\0' ? host : NULL, service, &hints, &list);
-    if (code != 0) {
-        g_set_error(error, PST_ERROR, PST_ERROR_USAGE,
-                    "listen %s: %s (addresses and ports are written as numbers)", uri,
-                    gai_strerror(code));
-        return -1;
-    }
-    int fd = bind_first(uri, list, error);
-    freeaddrinfo(list);
-    return fd;
-}
-
-static guint16 bound_port(int fd)
-{
-    Name name = {0};
-    socklen_t len = sizeof name;
-    if (getsockname(fd, &name.any, &len) != 0)
-        return 0;
-    return ntohs(name.any.sa_family == AF_INET6 ? name.v6.sin6_port : name.v4.sin_port);
+    guint32 info[SK_MEMINFO_VARS] = {0};
+    socklen_t len = sizeof info;
+    return getsockopt(listener->fd, SOL_SOCKET, SO_MEMINFO, info, &len) == 0
+               ? info[SK_MEMINFO_DROPS]
+               : listener->overflow;
 }
 
 static void prepare_buffers(Listener *listener)
@@ -142,15 +66,14 @@ static void prepare_buffers(Listener *listener)
     }
 }
 
-Listener *listener_open(const char *uri, gint64 rcvbuf_bytes, GError **error)
+Listener *listener_new_take(int fd, gint64 rcvbuf_bytes)
 {
-    int fd = open_socket(uri, error);
-    if (fd < 0)
-        return NULL;
     Listener *listener = g_new0(Listener, 1);
     listener->fd = fd;
-    listener->port = bound_port(fd);
-    set_rcvbuf(listener, uri, rcvbuf_bytes);
+    set_rcvbuf(listener, rcvbuf_bytes);
+    int one = 1; /* where it fails, our own clock stands in */
+    (void)setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS, &one, sizeof one);
+    listener->overflow = overflow_of(listener);
     prepare_buffers(listener);
     return listener;
 }
@@ -169,11 +92,6 @@ int listener_fd(const Listener *listener)
     return listener->fd;
 }
 
-guint16 listener_port(const Listener *listener)
-{
-    return listener->port;
-}
-
 gint64 listener_rcvbuf(const Listener *listener)
 {
     return listener->rcvbuf_bytes;
@@ -190,27 +108,18 @@ static void read_sender(const Name *from, Datagram *out)
     }
 }
 
-static void read_control(Listener *listener, struct msghdr *header, Datagram *out,
-                         guint64 *out_dropped)
+static void read_time(struct msghdr *header, Datagram *out)
 {
     for (struct cmsghdr *c = CMSG_FIRSTHDR(header); c != NULL; c = CMSG_NXTHDR(header, c)) {
-        if (c->cmsg_level != SOL_SOCKET)
+        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SO_TIMESTAMPNS)
             continue;
-        if (c->cmsg_type == SO_TIMESTAMPNS) {
-            struct timespec at;
-            memcpy(&at, CMSG_DATA(c), sizeof at);
-            out->kernel_ns = at.tv_sec * NS_PER_S + at.tv_nsec;
-        } else if (c->cmsg_type == SO_RXQ_OVFL) {
-            guint32 overflow;
-            memcpy(&overflow, CMSG_DATA(c), sizeof overflow);
-            *out_dropped += overflow - listener->overflow;
-            listener->overflow = overflow;
-        }
+        struct timespec at;
+        memcpy(&at, CMSG_DATA(c), sizeof at);
+        out->kernel_ns = at.tv_sec * NS_PER_S + at.tv_nsec;
     }
 }
 
-guint listener_receive(Listener *listener, ListenerDatagram visit, gpointer user,
-                       guint64 *out_dropped)
+guint listener_receive(Listener *listener, ListenerDatagram visit, gpointer user)
 {
     for (guint i = 0; i < LISTENER_BATCH; i++) {
         struct msghdr *header = &listener->headers[i].msg_hdr;
@@ -224,8 +133,16 @@ guint listener_receive(Listener *listener, ListenerDatagram visit, gpointer user
                              .len = header->msg_len,
                              .truncated = (header->msg_hdr.msg_flags & MSG_TRUNC) != 0};
         read_sender(&listener->senders[i], &datagram);
-        read_control(listener, &header->msg_hdr, &datagram, out_dropped);
+        read_time(&header->msg_hdr, &datagram);
         visit(user, &datagram);
     }
     return n > 0 ? (guint)n : 0;
+}
+
+guint64 listener_take_dropped(Listener *listener)
+{
+    guint32 overflow = overflow_of(listener);
+    guint32 dropped = overflow - listener->overflow;
+    listener->overflow = overflow;
+    return dropped;
 }

@@ -2,8 +2,7 @@
 #pragma once
 /* A UDP socket that receives flow exports: many datagrams a system call (recvmmsg), each with the
  * kernel's receive time (SO_TIMESTAMPNS), and the count of what the socket's queue had no room for
- * (SO_RXQ_OVFL). With SO_REUSEPORT, so that several workers can share an address.
- * Thread: its worker's. */
+ * (SO_MEMINFO). Thread: its worker's. */
 #include "postern/addr.h"
 #include "postern/error.h"
 
@@ -23,21 +22,18 @@ typedef struct {
 
 typedef void (*ListenerDatagram)(gpointer user, const Datagram *datagram);
 
-/* @uri "udp://ADDR:PORT", "udp://[ADDR6]:PORT", "udp://:PORT" (all addresses, both families).
- * @rcvbuf_bytes is asked for; what the kernel gave is logged if it is less. @error USAGE, IO.
- * Given. */
-Listener *listener_open(const char *uri, gint64 rcvbuf_bytes, GError **error)
-    G_GNUC_WARN_UNUSED_RESULT;
+/* @fd a bound UDP socket of endpoint.h; it is taken. @rcvbuf_bytes of queue are asked for;
+ * listener_rcvbuf tells what the kernel gave. Given. */
+Listener *listener_new_take(int fd, gint64 rcvbuf_bytes);
 void listener_close(Listener *listener);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Listener, listener_close)
 
 int listener_fd(const Listener *listener);
-/* The port, for tests that bind port 0. */
-guint16 listener_port(const Listener *listener);
 /* Bytes that the kernel gave the queue. */
 gint64 listener_rcvbuf(const Listener *listener);
 
-/* Takes up to LISTENER_BATCH waiting datagrams, without blocking. Returns their number; 0: none.
- * @out_dropped grows by what the kernel dropped since the last call. */
-guint listener_receive(Listener *listener, ListenerDatagram visit, gpointer user,
-                       guint64 *out_dropped);
+/* Takes up to LISTENER_BATCH waiting datagrams, without blocking. Returns their number; 0: none. */
+guint listener_receive(Listener *listener, ListenerDatagram visit, gpointer user);
+
+/* How many datagrams the kernel had no room for since the last call. */
+guint64 listener_take_dropped(Listener *listener);

@@ -8,7 +8,7 @@
 #include "config.h"
 #include "run.h"
 
-enum { TICK_MS = 100, FLUSH_MS = 10000, EPOCH_NS_PER_US = 1000, LAST_ROUNDS = 64 };
+enum { TICK_MS = 500, EPOCH_NS_PER_US = 1000 };
 
 /* What main owns for the life of the process. */
 typedef struct {
@@ -16,7 +16,7 @@ typedef struct {
     Config config;
     PortSet ports;
     char *producer;
-    Worker *worker;
+    Crew *crew;
 } Collector;
 
 static const char description[] =
@@ -38,9 +38,9 @@ static const char description[] =
 static gboolean is_ready(gpointer user, GString *out_reasons)
 {
     const Collector *collector = user;
-    const Worker *worker = g_atomic_pointer_get(&collector->worker);
-    if (worker != NULL)
-        return worker_ready(worker, out_reasons);
+    Crew *crew = g_atomic_pointer_get(&collector->crew);
+    if (crew != NULL)
+        return crew_ready(crew, out_reasons);
     g_string_append(out_reasons, "starting\n");
     return FALSE;
 }
@@ -84,17 +84,13 @@ static gboolean set_up(Collector *collector, GError **error)
     if (rules == NULL)
         return FALSE;
     WorkerOptions options = worker_options(collector);
-    Worker *worker = worker_new(&options, g_steal_pointer(&rules), error);
-    if (worker == NULL)
+    Crew *crew = crew_new(&options, (guint)config->workers, g_steal_pointer(&rules), error);
+    if (crew == NULL)
         return FALSE;
-    g_atomic_pointer_set(&collector->worker, worker);
-    for (guint i = 0; config->listen != NULL && config->listen[i] != NULL; i++) {
-        Listener *listener = listener_open(config->listen[i], config->rcvbuf, error);
-        if (listener == NULL)
+    g_atomic_pointer_set(&collector->crew, crew);
+    for (guint i = 0; config->listen[i] != NULL; i++) {
+        if (!crew_listen(crew, config->listen[i], config->rcvbuf, error))
             return FALSE;
-        worker_listen_take(worker, listener);
-        pst_log(PST_LOG_INFO, config->listen[i], "listening port=%u rcvbuf_bytes=%" G_GINT64_FORMAT,
-                listener_port(listener), listener_rcvbuf(listener));
     }
     return TRUE;
 }
@@ -118,14 +114,14 @@ static gboolean read_file(Collector *collector, const char *path, GError **error
     PstProgress progress;
     pst_progress_init(&progress, what, "bytes", capture_size(capture));
     g_autoptr(GError) failure = NULL;
+    Worker *worker = crew_reader(collector->crew);
     while (!pst_run_stopping(&collector->run)) {
         Datagram datagram = {0};
         CaptureItem item = capture_next(capture, &datagram, &failure);
         if (item == CAPTURE_END)
             break;
-        take_packet(collector->worker, item, &datagram);
-        if (item == CAPTURE_DATAGRAM &&
-            !worker_tick_at(collector->worker, datagram.kernel_ns, error))
+        take_packet(worker, item, &datagram);
+        if (item == CAPTURE_DATAGRAM && !worker_tick_at(worker, datagram.kernel_ns, error))
             return FALSE;
         pst_progress_update(&progress, capture_position(capture));
         pst_run_tick(&collector->run);
@@ -154,7 +150,7 @@ static void reload(Collector *collector)
     if (pst_run_load(&collector->run, &fresh, &error)) {
         rules = config_rules(&fresh, &error);
         if (rules != NULL && rules->networks == NULL && collector->config.publish == 0) {
-            g_clear_pointer(&rules, rules_free);
+            g_clear_pointer(&rules, rules_unref);
             g_set_error_literal(&error, PST_ERROR, PST_ERROR_USAGE, "no networks");
         }
         pst_conf_clear(config_rows, &fresh);
@@ -163,60 +159,40 @@ static void reload(Collector *collector)
         pst_log(PST_LOG_ERR, NULL, "reload refused, the old rules stay: %s", error->message);
         return;
     }
-    worker_reload_take(collector->worker, g_steal_pointer(&rules));
+    crew_reload_take(collector->crew, g_steal_pointer(&rules));
     pst_log(PST_LOG_NOTICE, NULL, "networks, exporters and sampling reread");
-}
-
-/* One turn: sleep until something is to do, receive, tick. */
-static gboolean turn(Collector *collector, struct pollfd *fds, guint n, gboolean *busy,
-                     GError **error)
-{
-    Worker *worker = collector->worker;
-    if (poll(fds, n + 1, *busy ? 0 : TICK_MS) < 0 && errno != EINTR) {
-        g_set_error(error, PST_ERROR, PST_ERROR_IO, "poll: %s", g_strerror(errno));
-        return FALSE;
-    }
-    *busy = FALSE;
-    for (guint i = 0; i < n; i++) {
-        if (fds[i].revents != 0)
-            *busy |= worker_receive(worker, i);
-    }
-    pst_run_tick(&collector->run);
-    if (pst_run_take_reload(&collector->run))
-        reload(collector);
-    return worker_tick(worker, error);
 }
 
 static gboolean listen_until_stopped(Collector *collector, GError **error)
 {
-    guint n = worker_listeners(collector->worker);
-    g_autofree struct pollfd *fds = g_new0(struct pollfd, n + 1);
-    for (guint i = 0; i < n; i++)
-        fds[i] = (struct pollfd){.fd = worker_listener_fd(collector->worker, i), .events = POLLIN};
-    fds[n] = (struct pollfd){.fd = pst_run_signal_fd(&collector->run), .events = POLLIN};
-    gboolean busy = FALSE;
-    while (!pst_run_stopping(&collector->run)) {
-        if (!turn(collector, fds, n, &busy, error))
+    Crew *crew = collector->crew;
+    if (!crew_start(crew, error))
+        return FALSE;
+    struct pollfd fds[] = {{.fd = pst_run_signal_fd(&collector->run), .events = POLLIN},
+                           {.fd = crew_fd(crew), .events = POLLIN}};
+    while (!pst_run_stopping(&collector->run) && !crew_failed(crew)) {
+        if (poll(fds, G_N_ELEMENTS(fds), TICK_MS) < 0 && errno != EINTR) {
+            g_set_error(error, PST_ERROR, PST_ERROR_IO, "poll: %s", g_strerror(errno));
             return FALSE;
-    }
-    for (guint i = 0; i < n; i++) { /* what had arrived when we were asked to stop */
-        for (guint round = 0; round < LAST_ROUNDS && worker_receive(collector->worker, i); round++)
-            continue;
+        }
+        if (crew_alive(crew))
+            pst_run_tick(&collector->run);
+        if (pst_run_take_reload(&collector->run))
+            reload(collector);
     }
     return TRUE;
 }
 
 static gboolean work(Collector *collector, GError **error)
 {
-    if (!set_up(collector, error) || !worker_tick(collector->worker, error))
+    if (!set_up(collector, error))
         return FALSE;
     pst_run_ready(&collector->run);
-    gboolean good =
-        read_files(collector, collector->config.read, error) &&
-        read_files(collector, collector->run.args, error) &&
-        (worker_listeners(collector->worker) == 0 || listen_until_stopped(collector, error));
+    gboolean good = read_files(collector, collector->config.read, error) &&
+                    read_files(collector, collector->run.args, error) &&
+                    (collector->config.listen[0] == NULL || listen_until_stopped(collector, error));
     /* whatever ended it: what was read until then is delivered */
-    return worker_finish(collector->worker, FLUSH_MS, good ? error : NULL) && good;
+    return crew_stop(collector->crew, good ? error : NULL) && good;
 }
 
 int main(int argc, char **argv)
@@ -236,10 +212,10 @@ int main(int argc, char **argv)
     GError *error = NULL;
     if (!work(&collector, &error))
         status = pst_run_fail_take("collector", error);
-    Worker *worker = collector.worker;
-    g_atomic_pointer_set(&collector.worker, NULL);
-    pst_run_done(&collector.run); /* the metrics server first: it looks at the worker */
-    worker_free(worker);
+    Crew *crew = collector.crew;
+    g_atomic_pointer_set(&collector.crew, NULL);
+    pst_run_done(&collector.run); /* the metrics server first: it looks at the crew */
+    crew_free(crew);
     pst_conf_clear(config_rows, &collector.config);
     g_free(collector.producer);
     return status;

@@ -41,28 +41,49 @@
       "Batches that were lost.")                                                                   \
     X("queue_bytes", PST_GAUGE, NULL, s->publisher->queue_bytes, "Bytes waiting for the bus.")
 
+/* The same of each worker: is one of them near its end, or are its sockets? */
+#define WORKER_METRICS(X)                                                                          \
+    X("worker_datagrams_total", PST_COUNTER, s->datagrams, "Datagrams received, by worker.")       \
+    X("worker_exporters", PST_GAUGE, s->exporters, "Exporters known now, by worker.")              \
+    X("worker_kernel_dropped_datagrams_total", PST_COUNTER, s->kernel_dropped,                     \
+      "Datagrams that the sockets' queues had no room for, by worker.")                            \
+    X("worker_cpu_milliseconds_total", PST_COUNTER, s->cpu_ms,                                     \
+      "Processor time of the worker's thread: near 1000 a second it is full.")
+
 enum {
 #define METRIC_COUNT(...) +1
-    METRICS_N = 0 METRICS(METRIC_COUNT)
+    SUMS_N = 0 METRICS(METRIC_COUNT),
+    OWN_N = 0 WORKER_METRICS(METRIC_COUNT),
 #undef METRIC_COUNT
+    METRICS_N = SUMS_N + OWN_N + DROP_COUNT
 };
+
+/* A cell, and what we have given it. */
+typedef struct {
+    PstCell *cell;
+    guint64 given;
+} Sum;
 
 struct Metrics {
-    PstCell *cells[METRICS_N];
-    PstCell *drops[DROP_COUNT];
+    Sum sums[METRICS_N]; /* METRICS, WORKER_METRICS, drops */
 };
 
-Metrics *metrics_new(PstStats *stats)
+Metrics *metrics_new(PstStats *stats, guint worker)
 {
     Metrics *metrics = g_new0(Metrics, 1);
-    guint i = 0;
+    Sum *sum = metrics->sums;
 #define METRIC_CELL(name, kind, labels, value, help)                                               \
-    metrics->cells[i++] = pst_stats_cell(stats, kind, "postern_collector_" name, labels, help);
+    (sum++)->cell = pst_stats_cell(stats, kind, "postern_collector_" name, labels, help);
     METRICS(METRIC_CELL)
+#undef METRIC_CELL
+    g_autofree char *whose = g_strdup_printf("worker=\"%u\"", worker);
+#define METRIC_CELL(name, kind, value, help)                                                       \
+    (sum++)->cell = pst_stats_cell(stats, kind, "postern_collector_" name, whose, help);
+    WORKER_METRICS(METRIC_CELL)
 #undef METRIC_CELL
     for (guint drop = 1; drop < DROP_COUNT; drop++) {
         g_autofree char *label = g_strdup_printf("reason=\"%s\"", drop_name((Drop)drop));
-        metrics->drops[drop] =
+        (sum++)->cell =
             pst_stats_cell(stats, PST_COUNTER, "postern_collector_dropped_total", label,
                            "Datagrams, sets, templates and records not used, by reason.");
     }
@@ -74,12 +95,22 @@ void metrics_free(Metrics *metrics)
     g_free(metrics);
 }
 
+/* A gauge that fell grows by the number that wraps round to it. */
+static void give(Sum *sum, guint64 value)
+{
+    pst_cell_add(sum->cell, value - sum->given);
+    sum->given = value;
+}
+
 void metrics_show(Metrics *metrics, const MetricsSource *s)
 {
-    guint i = 0;
-#define METRIC_SHOW(name, kind, labels, value, help) pst_cell_set(metrics->cells[i++], value);
+    Sum *sum = metrics->sums;
+#define METRIC_SHOW(name, kind, labels, value, help) give(sum++, value);
     METRICS(METRIC_SHOW)
 #undef METRIC_SHOW
+#define METRIC_SHOW(name, kind, value, help) give(sum++, value);
+    WORKER_METRICS(METRIC_SHOW)
+#undef METRIC_SHOW
     for (guint drop = 1; drop < DROP_COUNT; drop++)
-        pst_cell_set(metrics->drops[drop], s->decoder->drops[drop]);
+        give(sum++, s->decoder->drops[drop]);
 }

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /* The collector's own numbers as Prometheus sees them. The hot path counts in plain fields; once a
- * second they are copied into cells. Thread: the worker's. */
+ * second what they grew by goes into cells. All workers' growth goes into the same cells, which so
+ * are sums (of gauges, too); what tells the workers apart has a label `worker`.
+ * Thread: the worker's. */
 #include "decoder.h"
 #include "publish.h"
 #include "stats.h"
@@ -14,9 +16,11 @@ typedef struct {
     guint64 datagrams;
     guint64 bytes;
     guint64 kernel_dropped;
+    guint64 cpu_ms; /* of the worker's thread */
 } MetricsSource;
 
 typedef struct Metrics Metrics;
-Metrics *metrics_new(PstStats *stats);
+/* @worker its number, from 1. @stats borrowed. Given. */
+Metrics *metrics_new(PstStats *stats, guint worker);
 void metrics_free(Metrics *metrics);
 void metrics_show(Metrics *metrics, const MetricsSource *source);

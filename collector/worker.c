@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "worker.h"
 
+#include <time.h>
+
 #include "log.h"
 #include "metrics.h"
 
@@ -30,9 +32,22 @@ struct Worker {
     guint64 bytes;
 };
 
-void rules_free(Rules *rules)
+Rules *rules_new(void)
 {
-    if (rules == NULL)
+    Rules *rules = g_new0(Rules, 1);
+    rules->refs = 1;
+    return rules;
+}
+
+Rules *rules_ref(Rules *rules)
+{
+    __atomic_add_fetch(&rules->refs, 1, __ATOMIC_RELAXED);
+    return rules;
+}
+
+void rules_unref(Rules *rules)
+{
+    if (rules == NULL || __atomic_sub_fetch(&rules->refs, 1, __ATOMIC_ACQ_REL) > 0)
         return;
     pst_prefix_map_free(rules->networks);
     pst_prefix_map_free(rules->admitted);
@@ -70,6 +85,7 @@ Worker *worker_new(const WorkerOptions *options, Rules *rules_take, GError **err
         .admitted = rules_take->admitted,
         .rates = rules_take->rates,
         .exporters_max = options->exporters_max,
+        .shown_max = EXPORTERS_SHOWN_MAX / MAX(options->count, 1),
         .hold_bytes_max = options->hold_bytes_max,
         .hold_domain_bytes = options->hold_domain_bytes,
         .stats = options->stats,
@@ -82,7 +98,7 @@ Worker *worker_new(const WorkerOptions *options, Rules *rules_take, GError **err
         .flow = take_flow,
         .user = worker,
     });
-    worker->metrics = metrics_new(options->stats);
+    worker->metrics = metrics_new(options->stats, options->number);
     return g_steal_pointer(&worker);
 }
 
@@ -95,7 +111,7 @@ void worker_free(Worker *worker)
     exporters_free(worker->exporters);
     metrics_free(worker->metrics);
     g_ptr_array_unref(worker->listeners);
-    rules_free(worker->rules);
+    rules_unref(worker->rules);
     g_free(worker);
 }
 
@@ -104,12 +120,12 @@ void worker_listen_take(Worker *worker, Listener *listener)
     g_ptr_array_add(worker->listeners, listener);
 }
 
-guint worker_listeners(const Worker *worker)
+guint worker_inputs(const Worker *worker)
 {
     return worker->listeners->len;
 }
 
-int worker_listener_fd(const Worker *worker, guint i)
+int worker_input_fd(const Worker *worker, guint i)
 {
     return listener_fd(g_ptr_array_index(worker->listeners, i));
 }
@@ -185,14 +201,19 @@ gboolean worker_receive(Worker *worker, guint i)
 {
     Listener *listener = g_ptr_array_index(worker->listeners, i);
     for (guint round = 0; round < RECEIVE_ROUNDS; round++) {
-        guint64 dropped = 0;
-        guint n = listener_receive(listener, take_received, worker, &dropped);
-        worker->kernel_dropped += dropped;
-        worker->kernel_uncharged += dropped;
-        if (n < LISTENER_BATCH)
+        if (listener_receive(listener, take_received, worker) < LISTENER_BATCH)
             return FALSE;
     }
     return TRUE;
+}
+
+static void count_kernel_drops(Worker *worker)
+{
+    for (guint i = 0; i < worker->listeners->len; i++) {
+        guint64 dropped = listener_take_dropped(g_ptr_array_index(worker->listeners, i));
+        worker->kernel_dropped += dropped;
+        worker->kernel_uncharged += dropped;
+    }
 }
 
 typedef struct {
@@ -247,6 +268,14 @@ static void show_domain(gpointer user, Domain *domain)
         exporter_show(user, domain->exporter);
 }
 
+/* Of this thread, if it is the worker's own. */
+static guint64 cpu_ms(void)
+{
+    struct timespec used = {0};
+    (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+    return (guint64)(used.tv_sec * 1000 + used.tv_nsec / PST_NS_PER_MS);
+}
+
 static void show(Worker *worker)
 {
     exporters_each(worker->exporters, show_domain, worker->exporters);
@@ -258,6 +287,7 @@ static void show(Worker *worker)
                                       .datagrams = worker->datagrams,
                                       .bytes = worker->bytes,
                                       .kernel_dropped = worker->kernel_dropped,
+                                      .cpu_ms = cpu_ms(),
                                   });
 }
 
@@ -267,6 +297,7 @@ gboolean worker_tick_at(Worker *worker, gint64 now_ns, GError **error)
     if (now_ns - worker->ticked_ns < TICK_NS && now_ns >= worker->ticked_ns)
         return TRUE;
     worker->ticked_ns = now_ns;
+    count_kernel_drops(worker);
     Beat beat = {.worker = worker, .now_ns = now_ns};
     exporters_each(worker->exporters, beat_domain, &beat);
     if (ABS(now_ns - worker->expired_ns) >= EXPIRE_NS) {
@@ -292,13 +323,14 @@ gboolean worker_tick(Worker *worker, GError **error)
 void worker_reload_take(Worker *worker, Rules *rules)
 {
     exporters_set_rules(worker->exporters, rules->admitted, rules->rates);
-    rules_free(worker->rules);
+    rules_unref(worker->rules);
     worker->rules = rules;
 }
 
 gboolean worker_finish(Worker *worker, int timeout_ms, GError **error)
 {
     Beat beat = {.worker = worker, .now_ns = MAX(worker->ticked_ns, 0), .last = TRUE};
+    count_kernel_drops(worker);
     exporters_each(worker->exporters, expire_domain, &beat);
     exporters_each(worker->exporters, beat_domain, &beat);
     gboolean done = publisher_flush(worker->publisher, timeout_ms, error);

@@ -8,14 +8,17 @@
 #include "listener.h"
 #include "publish.h"
 
-/* What a reload swaps. Read-only; shared by reference. */
+/* What a reload swaps. Read-only; all workers share it by reference. */
 typedef struct {
+    guint refs;             /* atomic */
     PstPrefixMap *networks; /* NULL: unknown */
     PstPrefixMap *admitted; /* NULL: everyone */
     PstPrefixMap *rates;    /* NULL: none */
 } Rules;
 
 typedef struct {
+    guint number; /* of the worker, from 1, and of how many */
+    guint count;
     PublisherOptions publisher;
     const PortSet *ports; /* borrowed */
     guint exporters_max;
@@ -40,10 +43,10 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Worker, worker_free)
 /* @listener is taken. */
 void worker_listen_take(Worker *worker, Listener *listener);
 /* File descriptors to poll. Borrowed until the next listen. */
-guint worker_listeners(const Worker *worker);
-int worker_listener_fd(const Worker *worker, guint i);
+guint worker_inputs(const Worker *worker);
+int worker_input_fd(const Worker *worker, guint i);
 
-/* Takes waiting datagrams off listener @i, a bounded number. TRUE: there may be more. */
+/* Takes what waits at input @i, a bounded amount. TRUE: there may be more. */
 gboolean worker_receive(Worker *worker, guint i);
 
 /* Takes a datagram from elsewhere (a capture). @received_ns UTC ns. */
@@ -64,5 +67,10 @@ gboolean worker_finish(Worker *worker, int timeout_ms, GError **error);
 
 gboolean worker_ready(const Worker *worker, GString *out_reasons);
 
-void rules_free(Rules *rules);
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(Rules, rules_free)
+/* One reference, nothing in it. Given. */
+Rules *rules_new(void);
+/* Thread: any. */
+Rules *rules_ref(Rules *rules);
+/* Accepts NULL. Thread: any. */
+void rules_unref(Rules *rules);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Rules, rules_unref)

@@ -3,6 +3,7 @@
 #include <criterion/criterion.h>
 #include <poll.h>
 
+#include "endpoint.h"
 #include "listener.h"
 #include "replay.h"
 
@@ -29,18 +30,18 @@ static void ear_open(Ear *ear)
 {
     g_autoptr(GError) error = NULL;
     memset(ear, 0, sizeof *ear);
-    ear->listener = listener_open("udp://127.0.0.1:0", 65536, &error);
-    cr_assert_null(error);
-    ear->to = g_strdup_printf("127.0.0.1:%u", listener_port(ear->listener));
+    int fd = -1;
+    cr_assert(endpoint_open("udp://127.0.0.1:0", 1, &fd, &error), "%s", error->message);
+    ear->listener = listener_new_take(fd, 65536);
+    ear->to = g_strdup_printf("127.0.0.1:%u", endpoint_port(fd));
 }
 
 static void ear_wait(Ear *ear, guint n)
 {
-    guint64 dropped = 0;
     while (ear->n < n) {
         struct pollfd fd = {.fd = listener_fd(ear->listener), .events = POLLIN};
         cr_assert_eq(poll(&fd, 1, 5000), 1, "a datagram within five seconds");
-        (void)listener_receive(ear->listener, hear, ear, &dropped);
+        (void)listener_receive(ear->listener, hear, ear);
     }
 }
 
