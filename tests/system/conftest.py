@@ -3,6 +3,20 @@
 
 Everything lives in one temporary folder with a short, public path: sockets need the first, the
 user postgres (when root runs the tests) needs the second.
+
+Tests run beside each other: tests/run starts several processes that take the tests from one queue,
+in any order. Each process has its own broker, cluster and template (what has scope "session" or
+"module" below is made once in each), so a test need not share anything, if it
+
+- takes ports from free_port() alone (never port + 1, never a fixed number),
+- writes only into work_dir (or session_dir), and puts no file elsewhere, not even into build/,
+- leaves behind what it found: a shared broker that it stopped runs again, however the test ended,
+- waits with until() and a deadline for the busiest machine: a deadline is there to end a test that
+  hangs, not to say how fast something should be. Times are never asserted; a sleep is never a
+  synchronisation, only the span of a "nothing happens" (as short as the promise allows),
+- stands alone: no test needs another one before it.
+
+A file whose tests share something that is dear or of which there is one only is named in TOGETHER.
 """
 
 import os
@@ -11,6 +25,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from broker import Kafka
 from cluster import Postgres
@@ -22,6 +37,33 @@ from smalldisk import SmallDisk
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.get("POSTERN_BUILD", ROOT / "build" / "dev")).resolve()
+
+# Files whose tests run one after the other in one process, and why.
+TOGETHER = {
+    "test_try.py": "deploy/try runs once at a time in a checkout",
+    "test_lab.py": "one run of the lab serves all its tests",
+}
+# What takes longest begins first, so that no process is left alone with it at the end.
+FIRST = (*TOGETHER, "test_lab_live.py", "test_outages.py")
+
+
+class OneByOne(LoadScopeScheduling):
+    """Gives each process the next test when it is done with one, but files of TOGETHER whole."""
+
+    def _split_scope(self, nodeid):
+        file = nodeid.split("::")[0]
+        return file if Path(file).name in TOGETHER else nodeid
+
+
+def pytest_xdist_make_scheduler(config, log):
+    config.option.loadscopereorder = False    # ours is the order
+    return OneByOne(config, log)
+
+
+def pytest_collection_modifyitems(items):
+    def place(item):
+        return FIRST.index(item.path.name) if item.path.name in FIRST else len(FIRST)
+    items.sort(key=place)
 
 
 def find_program(name):
