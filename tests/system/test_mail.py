@@ -303,7 +303,7 @@ class Login:
 
     def _check(self, server, session, envelope, mechanism, data):
         self.names.append(data.login.decode())
-        return AuthResult(success=data.password == b"s3cret:word")
+        return AuthResult(success=data.password == b"s3cret:word", handled=False)
 
     async def handle_DATA(self, server, session, envelope):  # pylint: disable=invalid-name
         self.letters.append(envelope.content)
