@@ -201,6 +201,14 @@ static guint32 decode_set(Run *run, PstCursor set)
     return run->records;
 }
 
+/* The transport session that a message came by: where its templates are, and what waits for
+ * them. */
+typedef struct {
+    Templates *templates;
+    Hold *hold;
+    guint16 port;
+} Session;
+
 typedef struct {
     Decoder *decoder;
     Domain *domain;
@@ -213,13 +221,13 @@ static void held_lost(gpointer user, const HeldSet *held)
     ledger_lose(owner->domain->ledger, PST_LOSS_NO_TEMPLATE, ledger_estimate(held->len));
 }
 
-static void hold_set(Decoder *decoder, Domain *domain, const Message *message, const Set *set,
-                     guint16 port, gint64 received_ns)
+static void hold_set(Decoder *decoder, Domain *domain, const Session *session,
+                     const Message *message, const Set *set, gint64 received_ns)
 {
     HoldOwner owner = {.decoder = decoder, .domain = domain};
     HoldBudget *budget = decoder->options.budget;
-    if (budget != NULL &&
-        hold_put(&domain->hold, budget, message, set, port, received_ns, held_lost, &owner)) {
+    if (budget != NULL && hold_put(session->hold, budget, message, set, session->port, received_ns,
+                                   held_lost, &owner)) {
         decoder->counts.held++;
         return;
     }
@@ -228,14 +236,15 @@ static void hold_set(Decoder *decoder, Domain *domain, const Message *message, c
 }
 
 /* Sets that waited for the template that has just come. */
-static void decode_held(Decoder *decoder, Domain *domain, guint16 id, guint16 port, gint64 now_ns)
+static void decode_held(Decoder *decoder, Domain *domain, const Session *session, guint16 id,
+                        gint64 now_ns)
 {
     HoldBudget *budget = decoder->options.budget;
-    const Template *template = templates_find(&domain->templates, id, port, now_ns);
+    const Template *template = templates_find(session->templates, id, session->port, now_ns);
     if (budget == NULL || template == NULL)
         return;
     for (;;) {
-        g_autoptr(HeldSet) held = hold_take(&domain->hold, budget, id);
+        g_autoptr(HeldSet) held = hold_take(session->hold, budget, id);
         if (held == NULL)
             return;
         Run run = {.decoder = decoder,
@@ -248,11 +257,23 @@ static void decode_held(Decoder *decoder, Domain *domain, guint16 id, guint16 po
     }
 }
 
-void decoder_expire(Decoder *decoder, Domain *domain, gint64 before_ns)
+static void expire_hold(Decoder *decoder, Domain *domain, Hold *hold, gint64 before_ns)
 {
     HoldOwner owner = {.decoder = decoder, .domain = domain};
     if (decoder->options.budget != NULL)
-        hold_expire(&domain->hold, decoder->options.budget, before_ns, held_lost, &owner);
+        hold_expire(hold, decoder->options.budget, before_ns, held_lost, &owner);
+}
+
+void decoder_expire_stream(Decoder *decoder, Domain *domain, Stream *stream, gint64 before_ns)
+{
+    expire_hold(decoder, domain, &stream->hold, before_ns);
+}
+
+void decoder_expire(Decoder *decoder, Domain *domain, gint64 before_ns)
+{
+    expire_hold(decoder, domain, &domain->hold, before_ns);
+    for (Stream *stream = domain->streams; stream != NULL; stream = stream->next)
+        decoder_expire_stream(decoder, domain, stream, before_ns);
 }
 
 static void count_unknown(Decoder *decoder)
@@ -264,12 +285,12 @@ static void count_unknown(Decoder *decoder)
     }
 }
 
-static void take_template(Decoder *decoder, Domain *domain, const Message *message, guint16 port,
-                          gint64 received_ns)
+static void take_template(Decoder *decoder, Domain *domain, const Session *session,
+                          const Message *message, gint64 received_ns)
 {
     TemplateSpec *spec = &decoder->spec;
     gboolean is_new;
-    Drop drop = templates_define(&domain->templates, spec, message->version, port,
+    Drop drop = templates_define(session->templates, spec, message->version, session->port,
                                  message->export_ns, received_ns, &is_new);
     if (drop != DROP_NONE) {
         count_drop(decoder, drop);
@@ -279,22 +300,22 @@ static void take_template(Decoder *decoder, Domain *domain, const Message *messa
         return;
     decoder->counts.templates++;
     count_unknown(decoder);
-    decode_held(decoder, domain, spec->id, port, received_ns);
+    decode_held(decoder, domain, session, spec->id, received_ns);
 }
 
 /* RFC 7011 §8.1: no fields; the set's own id instead of a template's means all of them. */
-static void take_withdrawal(Decoder *decoder, Domain *domain, guint16 port)
+static void take_withdrawal(Decoder *decoder, const Session *session)
 {
     const TemplateSpec *spec = &decoder->spec;
     decoder->counts.withdrawals++;
     if (spec->id >= TEMPLATE_ID_MIN)
-        templates_withdraw(&domain->templates, spec->id, port);
+        templates_withdraw(session->templates, spec->id, session->port);
     else
-        templates_withdraw_all(&domain->templates, spec->options, port);
+        templates_withdraw_all(session->templates, spec->options, session->port);
 }
 
-static void take_templates(Decoder *decoder, Domain *domain, const Message *message, Set *set,
-                           guint16 port, gint64 received_ns)
+static void take_templates(Decoder *decoder, Domain *domain, const Session *session,
+                           const Message *message, Set *set, gint64 received_ns)
 {
     gboolean options = set->kind == SET_OPTIONS_TEMPLATES;
     while (pst_cursor_left(&set->body) >= 4) { /* less is padding */
@@ -306,14 +327,14 @@ static void take_templates(Decoder *decoder, Domain *domain, const Message *mess
         if (drop != DROP_NONE)
             count_drop(decoder, drop);
         else if (decoder->spec.withdrawal)
-            take_withdrawal(decoder, domain, port);
+            take_withdrawal(decoder, session);
         else
-            take_template(decoder, domain, message, port, received_ns);
+            take_template(decoder, domain, session, message, received_ns);
     }
 }
 
-void decoder_message(Decoder *decoder, Domain *domain, Message *message, guint16 port,
-                     gint64 received_ns)
+static void take_message(Decoder *decoder, Domain *domain, const Session *session, Message *message,
+                         gint64 received_ns)
 {
     guint32 records = 0;
     gsize unseen = 0;
@@ -327,15 +348,15 @@ void decoder_message(Decoder *decoder, Domain *domain, Message *message, guint16
             continue;
         }
         if (set.kind != SET_DATA) {
-            take_templates(decoder, domain, message, &set, port, received_ns);
+            take_templates(decoder, domain, session, message, &set, received_ns);
             continue;
         }
-        const Template *template =
-            set.id == SET_ID_V5 ? decoder->v5
-                                : templates_find(&domain->templates, set.id, port, received_ns);
+        const Template *template = set.id == SET_ID_V5 ? decoder->v5
+                                                       : templates_find(session->templates, set.id,
+                                                                        session->port, received_ns);
         if (template == NULL) {
             unseen += pst_cursor_left(&set.body);
-            hold_set(decoder, domain, message, &set, port, received_ns);
+            hold_set(decoder, domain, session, message, &set, received_ns);
             continue;
         }
         Run run = {.decoder = decoder,
@@ -349,5 +370,19 @@ void decoder_message(Decoder *decoder, Domain *domain, Message *message, guint16
         unseen += before;
         ledger_lose(domain->ledger, PST_LOSS_MALFORMED, 1);
     }
-    ledger_message(domain->ledger, message, port, records, unseen, received_ns);
+    ledger_message(domain->ledger, message, session->port, records, unseen, received_ns);
+}
+
+void decoder_message(Decoder *decoder, Domain *domain, Message *message, guint16 port,
+                     gint64 received_ns)
+{
+    Session session = {.templates = &domain->templates, .hold = &domain->hold, .port = port};
+    take_message(decoder, domain, &session, message, received_ns);
+}
+
+void decoder_stream_message(Decoder *decoder, Domain *domain, Stream *stream, Message *message,
+                            guint16 port, gint64 received_ns)
+{
+    Session session = {.templates = &stream->templates, .hold = &stream->hold, .port = port};
+    take_message(decoder, domain, &session, message, received_ns);
 }

@@ -45,7 +45,14 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Decoder, decoder_free)
 void decoder_message(Decoder *decoder, Domain *domain, Message *message, guint16 port,
                      gint64 received_ns);
 
+/* The same of a message that came over a TCP connection or stands in a file: @stream is
+ * @domain's share of that session. */
+void decoder_stream_message(Decoder *decoder, Domain *domain, Stream *stream, Message *message,
+                            guint16 port, gint64 received_ns);
+
 /* Throws away what waited for its template since before @before_ns. */
 void decoder_expire(Decoder *decoder, Domain *domain, gint64 before_ns);
+/* Throws away what waited for its template in @stream, which ends. */
+void decoder_expire_stream(Decoder *decoder, Domain *domain, Stream *stream, gint64 before_ns);
 
 DecoderCounts *decoder_counts(Decoder *decoder);

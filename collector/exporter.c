@@ -51,8 +51,49 @@ static gboolean domain_equal(gconstpointer left, gconstpointer right)
     return a->hash == b->hash && a->id == b->id && pst_addr_equal(&a->addr, &b->addr);
 }
 
+static void stream_free(Exporters *exporters, Stream *stream)
+{
+    templates_clear(&stream->templates);
+    hold_clear(&stream->hold, &exporters->budget);
+    g_free(stream);
+}
+
+void domain_end_stream(Exporters *exporters, Domain *domain, guint32 id)
+{
+    for (Stream **at = &domain->streams; *at != NULL; at = &(*at)->next) {
+        if ((*at)->id != id)
+            continue;
+        Stream *ended = *at;
+        *at = ended->next;
+        domain->exporter->n_streams--;
+        stream_free(exporters, ended);
+        return;
+    }
+}
+
+Stream *domain_stream(Domain *domain, guint32 id, Drop *out_drop)
+{
+    for (Stream *stream = domain->streams; stream != NULL; stream = stream->next) {
+        if (stream->id == id)
+            return stream;
+    }
+    if (domain->exporter->n_streams >= EXPORTER_STREAMS_MAX) {
+        *out_drop = DROP_EXPORTERS_BOUND;
+        return NULL;
+    }
+    Stream *stream = g_new0(Stream, 1);
+    stream->id = id;
+    stream->next = domain->streams;
+    templates_init(&stream->templates);
+    domain->streams = stream;
+    domain->exporter->n_streams++;
+    return stream;
+}
+
 static void domain_free(Exporters *exporters, Domain *domain)
 {
+    while (domain->streams != NULL)
+        domain_end_stream(exporters, domain, domain->streams->id);
     g_hash_table_remove(exporters->domains, domain);
     templates_clear(&domain->templates);
     sampling_clear(&domain->sampling);
@@ -214,13 +255,12 @@ static gboolean make_room(Exporters *exporters, Exporter *exporter, gint64 now_n
 {
     if (exporter->n_domains < EXPORTER_DOMAINS_MAX)
         return TRUE;
-    Domain **oldest = &exporter->domains;
-    g_assert(*oldest != NULL);
+    Domain **oldest = NULL;
     for (Domain **at = &exporter->domains; *at != NULL; at = &(*at)->next) {
-        if ((*at)->seen_ns < (*oldest)->seen_ns)
+        if ((*at)->streams == NULL && (oldest == NULL || (*at)->seen_ns < (*oldest)->seen_ns))
             oldest = at;
     }
-    if (now_ns - (*oldest)->seen_ns < EXPORTER_PROBATION_S * NS_PER_S)
+    if (oldest == NULL || now_ns - (*oldest)->seen_ns < EXPORTER_PROBATION_S * NS_PER_S)
         return FALSE;
     Domain *silent = *oldest;
     *oldest = silent->next;
@@ -265,6 +305,13 @@ Domain *exporters_domain(Exporters *exporters, const PstAddr *addr, guint32 id, 
     return domain;
 }
 
+Domain *exporters_domains(Exporters *exporters, const PstAddr *addr)
+{
+    Exporter key = {.hash = pst_addr_hash_keyed(addr, exporters->key), .addr = *addr};
+    Exporter *exporter = g_hash_table_lookup(exporters->exporters, &key);
+    return exporter != NULL ? exporter->domains : NULL;
+}
+
 HoldBudget *exporters_budget(Exporters *exporters)
 {
     return &exporters->budget;
@@ -301,7 +348,7 @@ guint exporters_expire(Exporters *exporters, gint64 now_ns)
     while (g_hash_table_iter_next(&iter, &key, NULL)) {
         Exporter *exporter = key;
         gint64 idle_s = exporter->proven ? EXPORTER_IDLE_S : EXPORTER_PROBATION_S;
-        if (now_ns - exporter->seen_ns < idle_s * NS_PER_S)
+        if (exporter->n_streams > 0 || now_ns - exporter->seen_ns < idle_s * NS_PER_S)
             continue;
         g_hash_table_iter_steal(&iter);
         exporter_free(exporters, exporter);
@@ -357,6 +404,8 @@ void exporter_show(Exporters *exporters, Exporter *exporter)
         for (guint i = 0; i < PST_LOSS_COUNT; i++)
             sum.lost[i] += domain->ledger->lost[i];
         templates += templates_count(&domain->templates);
+        for (const Stream *stream = domain->streams; stream != NULL; stream = stream->next)
+            templates += templates_count(&stream->templates);
     }
     pst_cell_set(cells->datagrams, sum.datagrams);
     pst_cell_set(cells->records, sum.received);

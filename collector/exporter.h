@@ -22,12 +22,23 @@ enum {
     EXPORTERS_MAX_DEFAULT = 16384,
     EXPORTERS_SHOWN_MAX = 1000, /* with metrics of their own: the registry is bounded */
     EXPORTER_DOMAINS_MAX = 128,
+    EXPORTER_STREAMS_MAX = 256, /* connections × domains, of one exporter */
     EXPORTER_IDLE_S = 3600,
     EXPORTER_PROBATION_S = 60
 };
 
 typedef struct Exporter Exporter;
 typedef struct Domain Domain;
+
+/* A domain's share of a TCP connection or an IPFIX file: what lives and goes with such a transport
+ * session, and does not expire by time. (Over UDP a session is a port: template.h.) */
+typedef struct Stream Stream;
+struct Stream {
+    Stream *next; /* of the same domain */
+    guint32 id;   /* of the session, never 0 */
+    Templates templates;
+    Hold hold;
+};
 
 struct Domain {
     Exporter *exporter; /* borrowed: outlives its domains */
@@ -38,7 +49,8 @@ struct Domain {
     Templates templates;
     Sampling sampling;
     Hold hold;
-    Ledger *ledger; /* one reference */
+    Stream *streams; /* owned */
+    Ledger *ledger;  /* one reference */
     guint64 init_ms;
     gint64 seen_ns;
     gint64 probed_ns;       /* when a record was last decoded for its event time alone */
@@ -52,6 +64,7 @@ struct Exporter {
     guint64 hash;
     PstAddr addr;
     guint n_domains;
+    guint n_streams; /* while there are any, it is not forgotten */
     Domain *domains;
     guint64 operator_rate;  /* 0: none */
     gint64 clock_offset_ns; /* its export time − our receive time, smoothed */
@@ -87,6 +100,14 @@ Domain *exporters_domain(Exporters *exporters, const PstAddr *addr, guint32 id, 
 /* The same, but never makes one: for datagrams that are malformed. May be NULL. */
 Domain *exporters_peek(Exporters *exporters, const PstAddr *addr, guint32 id);
 HoldBudget *exporters_budget(Exporters *exporters);
+
+/* @domain's share of session @id, made if it is new. NULL: too many; @out_drop says so. Borrowed
+ * until domain_end_stream. */
+Stream *domain_stream(Domain *domain, guint32 id, Drop *out_drop);
+/* The domains of @addr, linked by next; NULL: none. */
+Domain *exporters_domains(Exporters *exporters, const PstAddr *addr);
+/* Forgets @domain's share of session @id; what it holds must be gone. Unknown: nothing happens. */
+void domain_end_stream(Exporters *exporters, Domain *domain, guint32 id);
 
 /* Sampling of another domain of the same exporter, if it alone has any; else NULL. */
 const Sampling *domain_elsewhere(const Domain *domain);
