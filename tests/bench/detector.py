@@ -1,0 +1,389 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the detector must show: false alarms, recall and delays by sampling rate, beside its rivals,
+on generated traffic."""
+
+import concurrent.futures
+import json
+import math
+import os
+import subprocess
+import sys
+import threading
+import time
+
+from chance import median_interval, poisson_interval, wilson_interval
+from table import print_table, short
+
+SHARD_UNIT_DAYS = 250_000
+METHODS = {"edet": "EDET", "fixed": "82 in 5 min", "scaled": "82/N in 5 min",
+           "average": "10 × average"}
+# design/detector.md, "What it must show"; one direction, one router, reviewed learning.
+WANTED = {
+    "alarms": {1: "5", 100: "5", 1000: "2", 4096: "1.5"},
+    "mailing": {1: "60", 100: "80", 1000: "40", 4096: "35"},
+    "lists": {1: "25 (9) %", 100: "15 (9) %", 1000: "8 (4) %", 4096: "3 (1.5) %"},
+    "blocks": {1: "30", 100: "50", 1000: "20", 4096: "18"},
+    "flag": {1: "60", 100: "120", 1000: "350", 4096: "1000"},
+    "block": {1: "170", 100: "190", 1000: "420", 4096: "1400"},
+    "delay": {1: "15 (20) s", 100: "25 (45) s", 1000: "75 (90) s", 4096: "200 (220) s"},
+    "recall": {1: "99.9 %", 100: "99.9 %", 1000: "99.9 %", 4096: "99 %"},
+    "web": {1: "280", 100: "400", 1000: "1000", 4096: "3200"},
+    "slow": {1: "260", 100: "260", 1000: "420", 4096: "950"},
+}
+
+
+def add_arguments(parser):
+    """The options of `tests/bench/run detector`."""
+    parser.add_argument("--unit-days", type=float, default=1e6,
+                        help="measured days of legitimate addresses, silent ones too; default 1e6")
+    parser.add_argument("--trials", type=int, default=200,
+                        help="spam episodes of each kind (some have twice as many); default 200")
+    parser.add_argument("--seed", type=int, default=1, help="same seed, same traffic; default 1")
+    parser.add_argument("--rates", default="1,100,1000,4096", help="sampling 1:N,...")
+    parser.add_argument("--history", type=int, default=28, help="days before the measured ones")
+    parser.add_argument("--days", type=int, default=28, help="measured days of each address")
+    parser.add_argument("--class", dest="only", action="append", metavar="NAME",
+                        help="only this class of traffic; again for more")
+    parser.add_argument("--classes", metavar="FILE", help="other classes than "
+                        "tests/tools/traffic/classes.conf, in the same form")
+    parser.add_argument("--directions", type=int, choices=[1, 2], default=1,
+                        help="2: routers tell of both directions")
+    parser.add_argument("--routers", type=int, choices=[1, 2, 3, 4], default=1,
+                        help="routers that see every packet")
+    parser.add_argument("--no-review", action="store_true",
+                        help="nobody looks at flags: false positives are not told to the engine")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes at a time")
+    parser.add_argument("--format", choices=["text", "json"], default="text")
+
+
+# --- running ---------------------------------------------------------------------------------
+
+def command(tools, args):
+    """bench_detector without its shard."""
+    line = [tools.program("bench_detector"), "--seed", str(args.seed),
+            "--addresses", str(args.unit_days / args.days), "--trials", str(args.trials),
+            "--history", str(args.history), "--days", str(args.days),
+            "--directions", str(args.directions), "--routers", str(args.routers)]
+    for rate in args.rates.split(","):
+        line += ["--rate", rate]
+    for name in args.only or []:
+        line += ["--class", name]
+    if args.classes:
+        line += ["--classes", args.classes]
+    if args.no_review:
+        line.append("--no-review")
+    return line
+
+
+class Progress:
+    """A line on a terminal: shards done, time left."""
+
+    def __init__(self, total):
+        self.total, self.done, self.start = total, 0, time.monotonic()
+        self.lock = threading.Lock()
+
+    def step(self):
+        """One more is done."""
+        with self.lock:
+            self.done += 1
+            if not sys.stderr.isatty():
+                return
+            spent = time.monotonic() - self.start
+            left = spent / self.done * (self.total - self.done)
+            end = "\n" if self.done == self.total else ""
+            print(f"\r\033[Kdetector: {self.done} of {self.total} shards, "
+                  f"{spent:.0f} s, about {left:.0f} s left", end=end, file=sys.stderr, flush=True)
+
+
+def run_shards(tools, args):
+    """All shards, in their order whatever the number of jobs."""
+    shards = max(1, round(args.unit_days / SHARD_UNIT_DAYS), args.trials // 50)
+    progress = Progress(shards)
+    line = command(tools, args)
+
+    def one(shard):
+        out = subprocess.run(line + ["--shards", str(shards), "--shard", str(shard)], check=True,
+                             stdout=subprocess.PIPE, text=True)
+        progress.step()
+        return json.loads(out.stdout)
+    with concurrent.futures.ThreadPoolExecutor(max_workers=max(1, args.jobs)) as pool:
+        return list(pool.map(one, range(shards)))
+
+
+def add(total, more):
+    """Counts are added, lists joined, whatever their depth."""
+    for key, value in more.items():
+        if isinstance(value, dict):
+            add(total.setdefault(key, {}), value)
+        elif isinstance(value, (int, float)):
+            total[key] = total.get(key, 0) + value
+        elif isinstance(value, list):
+            total[key] = total.get(key, []) + value
+    return total
+
+
+def merged(results):
+    """{rate: {"flows": …, "late": …, "methods": {name: {class: counts}}}}."""
+    lanes = {}
+    for result in results:
+        for lane in result["lanes"]:
+            rate = lanes.setdefault(lane["rate"], {"flows": 0, "late": 0, "engine_s": 0,
+                                                   "methods": {}})
+            for key in ("flows", "late", "engine_s"):
+                rate[key] += lane[key]
+            for method in lane["methods"]:
+                add(rate["methods"].setdefault(method["name"], {}), method["classes"])
+    return lanes
+
+
+def describe(tools, args):
+    """What bench_detector knows of the classes: {name: {"spam": …, "hard": …, …}}."""
+    out = subprocess.run(command(tools, args) + ["--describe"], check=True,
+                         stdout=subprocess.PIPE, text=True)
+    return json.loads(out.stdout)
+
+
+# --- figures ---------------------------------------------------------------------------------
+
+class Figures:
+    """Everything that is printed, as numbers: {row: {method: {rate: {...}}}}."""
+
+    def __init__(self, args, classes, lanes):
+        self.args, self.classes, self.lanes = args, classes, lanes
+        self.silent_days = args.unit_days * classes["silent"] / 1e6 if not args.only else 0
+
+    def of(self, rate, method, pick):
+        """Sums over the classes that @pick chooses."""
+        total = {}
+        for name, counts in self.lanes[rate]["methods"][method].items():
+            if pick(self.classes["classes"][name]):
+                add(total, counts)
+        return total
+
+    def alarms(self, rate, method, what="flags", mailing=False):
+        """False alarms per million unit-days, with their interval."""
+        sums = self.of(rate, method, lambda c: not c["spam"] and not c["first_list"])
+        days = sums.get("unit_days", 0) + (0 if mailing else self.silent_days)
+        return per_million(sums.get(what, 0), days)
+
+    def lists(self, rate, method):
+        """First lists: share flagged and blocked."""
+        sums = self.of(rate, method, lambda c: c["first_list"])
+        return {"flagged": share(sums.get("lives_flagged", 0), sums.get("lives", 0)),
+                "blocked": share(sums.get("lives_blocked", 0), sums.get("lives", 0))}
+
+    def trials(self, rate, method, name):
+        """A kind of spam: recall, medians."""
+        counts = self.lanes[rate]["methods"][method].get(name)
+        if counts is None:
+            return None
+        reached = {key: [value if value > 0 else math.inf for value in counts[key]]
+                   for key in ("flag_until", "block_until", "flag_event_s", "flag_arrival_s",
+                               "flag_gone")}
+        result = {key: median(values) for key, values in reached.items()}
+        result["recall"] = share(sum(map(math.isfinite, reached["flag_until"])), counts["lives"])
+        result["blocked"] = share(sum(map(math.isfinite, reached["block_until"])), counts["lives"])
+        return result
+
+    def by_class(self, rate, method, name):
+        """False alarms of one class, per million of its own unit-days."""
+        counts = self.lanes[rate]["methods"][method][name]
+        return {key: per_million(counts[key], counts["unit_days"]) for key in ("flags", "blocks")}
+
+    def history(self, rate, method):
+        """Alarms before the measured days, while history is made."""
+        sums = self.of(rate, method, lambda c: not c["spam"])
+        days = sums.get("history_days", 0)
+        return {key: per_million(sums.get("history_" + key, 0), days)
+                for key in ("flags", "blocks")}
+
+
+def per_million(count, days):
+    """A rate with its exact interval, and what it rests on."""
+    low, high = poisson_interval(count)
+    scale = 1e6 / days if days else 0
+    return {"count": count, "unit_days": days, "value": count * scale, "low": low * scale,
+            "high": high * scale}
+
+
+def share(hits, tries):
+    """A share with Wilson's interval."""
+    low, high = wilson_interval(hits, tries)
+    return {"hits": hits, "tries": tries, "value": hits / tries if tries else None, "low": low,
+            "high": high}
+
+
+def median(values):
+    """A median with its interval; None: not reached."""
+    return dict(zip(("value", "low", "high"),
+                    (v if math.isfinite(v) else None for v in median_interval(values))))
+
+
+# --- words -----------------------------------------------------------------------------------
+
+def number(value):
+    """Three digits, or a dash."""
+    if value is None:
+        return "–"
+    return f"{value:,.0f}" if value >= 99.95 else f"{value:.3g}"
+
+
+def spread(figure):
+    """value (low – high)."""
+    return f"{number(figure['value'])} ({number(figure['low'])}–{number(figure['high'])})"
+
+
+def percent(figure, digits=1):
+    """The share with its interval."""
+    if figure["value"] is None:
+        return "–"
+    return (f"{100 * figure['value']:.{digits}f} % "
+            f"({100 * figure['low']:.{digits}f}–{100 * figure['high']:.{digits}f})")
+
+
+def cell_of(figures, rate, method, key):
+    """One cell of the first table."""
+    if key == "alarms":
+        return spread(figures.alarms(rate, method))
+    if key == "mailing":
+        return spread(figures.alarms(rate, method, mailing=True))
+    if key == "blocks":
+        return spread(figures.alarms(rate, method, "blocks", mailing=True))
+    if key == "lists":
+        lists = figures.lists(rate, method)
+        if lists["flagged"]["value"] is None:
+            return "–"
+        return f"{100 * lists['flagged']['value']:.1f} ({100 * lists['blocked']['value']:.1f}) %"
+    name, what = SPAM_ROWS[key]
+    trials = figures.trials(rate, method, name)
+    if trials is None:
+        return "–"
+    if what == "recall":
+        return percent(trials["recall"])
+    if what == "delay":
+        event, arrival = (number(trials[key]["value"])
+                          for key in ("flag_event_s", "flag_arrival_s"))
+        return f"{event} ({arrival}) s"
+    return spread(trials[what])
+
+
+SPAM_ROWS = {"flag": ("spam-5", "flag_until"), "gone": ("spam-5", "flag_gone"),
+             "block": ("spam-5", "block_until"), "delay": ("spam-5", "delay"),
+             "recall": ("spam-5", "recall"), "recall2000": ("spam-2000", "recall"),
+             "web": ("spam-on-web", "flag_until"), "slow": ("spam-slow", "flag_until")}
+ROWS = [
+    ("alarms", "false alarms per million unit-days, first lists apart", METHODS),
+    ("mailing", "… per million mailing unit-days", METHODS),
+    ("lists", "first-ever lists flagged (blocked)", METHODS),
+    ("blocks", "false blocks per million mailing unit-days", ["edet"]),
+    ("flag", "median sessions until flagged, 5/s, silent address", METHODS),
+    ("gone", "… and gone out until the record arrived", METHODS),
+    ("block", "median sessions until blocked", ["edet"]),
+    ("delay", "delay in event time (arrival), median", METHODS),
+    ("recall", "recall, 5/s for 20 minutes", METHODS),
+    ("recall2000", "recall, 2,000 in 10 minutes and no more", METHODS),
+    ("web", "median, 5/s on top of a light web host", METHODS),
+    ("slow", "median, 0.2/s, silent address", METHODS),
+]
+
+
+def print_main(figures, rates):
+    """The table of design/detector.md, with the rivals below each row."""
+    lines = []
+    for key, words, methods in ROWS:
+        for method in methods:
+            if any(method in figures.lanes[rate]["methods"] for rate in rates):
+                lines.append([words if method == "edet" else "", METHODS[method]] +
+                             [cell_of(figures, rate, method, key) for rate in rates])
+        if key in WANTED:
+            lines.append(["", "wanted, at most" if not key.startswith("recall") else
+                          "wanted, at least"] + [WANTED[key].get(rate, "–") for rate in rates])
+    print_table(["", "method"] + [f"1:{rate}" for rate in rates], lines)
+
+
+def print_classes(figures, rates):
+    """False alarms (blocks) of each legitimate class."""
+    print("EDET's false alarms by class, per million unit-days of that class (blocks); * hard\n")
+    lines = []
+    for name, about in figures.classes["classes"].items():
+        if about["spam"] or name not in figures.lanes[rates[0]]["methods"]["edet"]:
+            continue
+        days = figures.lanes[rates[0]]["methods"]["edet"][name]["unit_days"]
+        cells = [figures.by_class(rate, "edet", name) for rate in rates]
+        lines.append([name + (" *" if about["hard"] else ""), short(days)] +
+                     [f"{number(c['flags']['value'])} ({number(c['blocks']['value'])})"
+                      for c in cells])
+    cells = [figures.history(rate, "edet") for rate in rates]
+    lines.append(["all, while history is made", short(cells[0]["flags"]["unit_days"])] +
+                 [f"{number(c['flags']['value'])} ({number(c['blocks']['value'])})" for c in cells])
+    print_table(["class", "unit-days"] + [f"1:{rate}" for rate in rates], lines)
+
+
+def print_spam(figures, rates):
+    """Each kind of spam."""
+    print("spam: recall, median sessions until flagged / blocked\n")
+    lines = []
+    for name, about in figures.classes["classes"].items():
+        if not about["spam"] or name not in figures.lanes[rates[0]]["methods"]["edet"]:
+            continue
+        for method in METHODS:
+            cells = []
+            for rate in rates:
+                if method not in figures.lanes[rate]["methods"]:
+                    continue
+                trials = figures.trials(rate, method, name)
+                cells.append(f"{100 * trials['recall']['value']:.1f} %  "
+                             f"{number(trials['flag_until']['value'])} / "
+                             f"{number(trials['block_until']['value'])}")
+            if cells:
+                lines.append([name if method == "edet" else "", METHODS[method]] + cells)
+    if lines:
+        print_table(["spam", "method"] + [f"1:{rate}" for rate in rates], lines)
+
+
+def as_json(figures, rates):
+    """The same for programs."""
+    out = {}
+    for rate in rates:
+        for method, counted in figures.lanes[rate]["methods"].items():
+            names = {spam: [name for name in counted
+                            if figures.classes["classes"][name]["spam"] == spam]
+                     for spam in (False, True)}
+            out.setdefault(str(rate), {})[method] = {
+                "alarms": figures.alarms(rate, method),
+                "mailing_alarms": figures.alarms(rate, method, mailing=True),
+                "mailing_blocks": figures.alarms(rate, method, "blocks", mailing=True),
+                "first_lists": figures.lists(rate, method),
+                "history": figures.history(rate, method),
+                "classes": {name: figures.by_class(rate, method, name) for name in names[False]},
+                "spam": {name: figures.trials(rate, method, name) for name in names[True]},
+            }
+    return out
+
+
+def run(tools, args):
+    """Prints the tables."""
+    if args.quick:
+        args.unit_days, args.trials = min(args.unit_days, 5e4), min(args.trials, 10)
+    classes = describe(tools, args)
+    start = time.monotonic()
+    results = run_shards(tools, args)
+    figures = Figures(args, classes, merged(results))
+    rates = [int(rate) for rate in args.rates.split(",")]
+    cpu_s = sum(result["cpu_s"] for result in results)
+    if args.format == "json":
+        print(json.dumps({"seed": args.seed, "unit_days": args.unit_days, "trials": args.trials,
+                          "cpu_s": cpu_s, "rates": as_json(figures, rates)}, indent=1))
+        return
+    mailing = figures.alarms(rates[0], "edet", mailing=True)["unit_days"]
+    print(f"generated traffic, seed {args.seed}: {short(args.unit_days)} unit-days, of them "
+          f"{short(mailing)} of addresses that mail, {args.history} days of history before; "
+          f"{args.directions} direction(s), {args.routers} router(s), "
+          f"{'no review' if args.no_review else 'reviewed learning'}\n"
+          f"95 % intervals in brackets: counts are taken as Poisson, though days of one address "
+          f"hang together\n{short(sum(r['sessions'] for r in results))} sessions, "
+          f"{cpu_s:.0f} CPU s, {time.monotonic() - start:.0f} s; "
+          f"{cpu_s / args.unit_days * 1e6:.0f} CPU s per million unit-days\n")
+    print_main(figures, rates)
+    print_classes(figures, rates)
+    print_spam(figures, rates)

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* What one method said about every life of a cast, against the truth. */
+#include "cast.h"
+
+/* The truth of a life's spam, and what a method said of the life. */
+typedef struct {
+    guint64 days[2];   /* [flag, block]: bits of the days of history and measured days */
+    guint64 until[2];  /* spam sessions that had begun when it was said; 0: not said */
+    double event_s[2]; /* and how long after the first, in event time and at arrival */
+    double arrival_s[2];
+    guint64 gone[2]; /* spam sessions that had begun when the record arrived */
+} Said;
+
+typedef struct {
+    const char *name;
+    Said *said; /* by life */
+} Tally;
+
+typedef struct {
+    gint64 *start_ns; /* of spam sessions, ascending */
+    guint n;
+} Spam;
+
+typedef enum { SAID_FLAG, SAID_BLOCK, SAID_KINDS } SaidKind;
+
+void tally_init(Tally *tally, const char *name, const Cast *cast);
+void tally_clear(Tally *tally);
+
+/* @at_ns: event time of the newest session that the method had been told of; @arrival_ns: when. */
+void tally_say(Tally *tally, const Cast *cast, const Spam *spam, guint life, SaidKind kind,
+               gint64 at_ns, gint64 arrival_ns);
+
+/* Appends {"name": …, "classes": {…}}: what was said of each class. */
+void tally_print(const Tally *tally, const Cast *cast, GString *out);
