@@ -33,6 +33,7 @@ typedef struct {
     FlowContext context;
     gint64 newest_event_ns; /* of the records decoded in this set; 0: none */
     guint32 records;
+    gsize broken; /* bytes behind a record that breaks its format */
 } Run;
 
 static Template *v5_template(TemplateSpec *spec)
@@ -168,6 +169,7 @@ static void decode_varying(Run *run, PstCursor *set)
         const guint8 *next = plan_measure(run->template->plan, set, decoder->bases);
         if (next == NULL) {
             count_drop(decoder, DROP_RECORD_SHORT);
+            run->broken = MAX(pst_cursor_left(set), 1);
             return;
         }
         bytes = next;
@@ -218,7 +220,7 @@ static void held_lost(gpointer user, const HeldSet *held)
 {
     const HoldOwner *owner = user;
     count_drop(owner->decoder, DROP_NO_TEMPLATE);
-    ledger_lose(owner->domain->ledger, PST_LOSS_NO_TEMPLATE, ledger_estimate(held->len));
+    ledger_held_lost(owner->domain->ledger, &held->message, held->port, held->len);
 }
 
 static void hold_set(Decoder *decoder, Domain *domain, const Session *session,
@@ -229,10 +231,11 @@ static void hold_set(Decoder *decoder, Domain *domain, const Session *session,
     if (budget != NULL && hold_put(session->hold, budget, message, set, session->port, received_ns,
                                    held_lost, &owner)) {
         decoder->counts.held++;
+        ledger_held(domain->ledger, message, session->port);
         return;
     }
     count_drop(decoder, DROP_NO_TEMPLATE);
-    ledger_lose(domain->ledger, PST_LOSS_NO_TEMPLATE, ledger_estimate(pst_cursor_left(&set->body)));
+    ledger_not_held(domain->ledger, message, session->port, pst_cursor_left(&set->body));
 }
 
 /* Sets that waited for the template that has just come. */
@@ -253,7 +256,7 @@ static void decode_held(Decoder *decoder, Domain *domain, const Session *session
                    .context = context_of(domain, &held->message, held->received_ns)};
         guint32 records = decode_set(&run, pst_cursor(held->bytes, held->len));
         decoder->counts.late += records;
-        domain->ledger->received += records;
+        ledger_late(domain->ledger, &held->message, held->port, records);
     }
 }
 
@@ -337,7 +340,8 @@ static void take_message(Decoder *decoder, Domain *domain, const Session *sessio
                          gint64 received_ns)
 {
     guint32 records = 0;
-    gsize unseen = 0;
+    gsize unread = 0;
+    PstLoss why = PST_LOSS_NO_TEMPLATE;
     Set set;
     Drop drop;
     decoder->counts.messages++;
@@ -355,7 +359,9 @@ static void take_message(Decoder *decoder, Domain *domain, const Session *sessio
                                                        : templates_find(session->templates, set.id,
                                                                         session->port, received_ns);
         if (template == NULL) {
-            unseen += pst_cursor_left(&set.body);
+            if (pst_cursor_left(&set.body) == 0)
+                continue;
+            unread += pst_cursor_left(&set.body);
             hold_set(decoder, domain, session, message, &set, received_ns);
             continue;
         }
@@ -364,13 +370,16 @@ static void take_message(Decoder *decoder, Domain *domain, const Session *sessio
                    .template = template,
                    .context = context_of(domain, message, received_ns)};
         records += decode_set(&run, set.body);
+        if (run.broken > 0)
+            why = PST_LOSS_MALFORMED;
+        unread += run.broken;
     }
     if (drop != DROP_NONE) {
         count_drop(decoder, drop);
-        unseen += before;
-        ledger_lose(domain->ledger, PST_LOSS_MALFORMED, 1);
+        unread += before;
+        why = PST_LOSS_MALFORMED;
     }
-    ledger_message(domain->ledger, message, session->port, records, unseen, received_ns);
+    ledger_message(domain->ledger, message, session->port, records, unread, why, received_ns);
 }
 
 void decoder_message(Decoder *decoder, Domain *domain, Message *message, guint16 port,

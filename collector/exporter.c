@@ -241,7 +241,7 @@ static Domain *domain_new(Exporters *exporters, Exporter *exporter, const Domain
     domain->hash = key->hash;
     domain->addr = key->addr;
     domain->id = key->id;
-    domain->ledger = ledger_new();
+    domain->ledger = ledger_new(&key->addr, key->id);
     templates_init(&domain->templates);
     domain->next = exporter->domains;
     exporter->domains = domain;

@@ -3,7 +3,8 @@
 
 #include <math.h>
 
-#define GAP_NS G_GINT64_CONSTANT(1000000000)
+#define GAP_NS   G_GINT64_CONSTANT(1000000000)
+#define DOUBT_NS (60 * GAP_NS) /* while the exporter's unit is in doubt */
 
 /* Datagrams that may overtake one another. */
 enum { REORDER_DATAGRAMS = 64 };
@@ -11,10 +12,38 @@ enum { REORDER_DATAGRAMS = 64 };
 enum { JUMP_DATAGRAMS = 1000000, JUMP_RECORDS = 8000000 };
 enum { UPTIME_BACK_MS = 1000, RECORD_BYTES_USUAL = 50 };
 
-Ledger *ledger_new(void)
+/* A message that held data which could not be decoded at once. */
+typedef enum {
+    UNREAD_NEW,   /* it is still being decoded */
+    UNREAD_OPEN,  /* the next message will tell how many records these were */
+    UNREAD_TOLD,  /* it has */
+    UNREAD_LOOSE, /* no message will: datagrams are counted. Each set is charged by itself */
+    UNREAD_COPY   /* of a datagram that came twice: nothing is missing */
+} UnreadState;
+
+struct Unread {
+    guint8 state;
+    guint8 why; /* PstLoss of what is never decoded */
+    guint16 port;
+    guint32 sequence; /* of the message */
+    guint32 sets;     /* that are still held */
+    guint32 decoded;  /* records, late */
+    guint32 records;  /* TOLD: there were so many */
+    guint32 guess;    /* records in what was thrown away */
+};
+
+static guint64 random_id(void)
+{
+    return ((guint64)g_random_int() << 31 ^ g_random_int()) | 1; /* fits a bigint */
+}
+
+Ledger *ledger_new(const PstAddr *addr, guint32 domain)
 {
     Ledger *ledger = g_new0(Ledger, 1);
     ledger->refs = 1;
+    ledger->id = random_id();
+    ledger->addr = *addr;
+    ledger->domain = domain;
     return ledger;
 }
 
@@ -26,8 +55,10 @@ Ledger *ledger_ref(Ledger *ledger)
 
 void ledger_unref(Ledger *ledger)
 {
-    if (ledger != NULL && --ledger->refs == 0)
-        g_free(ledger);
+    if (ledger == NULL || --ledger->refs > 0)
+        return;
+    g_clear_pointer(&ledger->unread, g_array_unref);
+    g_free(ledger);
 }
 
 guint64 ledger_estimate(gsize bytes)
@@ -35,22 +66,7 @@ guint64 ledger_estimate(gsize bytes)
     return MAX(bytes / RECORD_BYTES_USUAL, 1);
 }
 
-/* The sequence of @port; a new port takes the place of the one that was idle longest. */
-static Sequence *sequence_of(Ledger *ledger, guint16 port, gint64 now_ns)
-{
-    Sequence *oldest = &ledger->sequences[0];
-    for (guint i = 0; i < LEDGER_PORTS; i++) {
-        Sequence *sequence = &ledger->sequences[i];
-        if (sequence->valid && sequence->port == port) {
-            sequence->used_ns = now_ns;
-            return sequence;
-        }
-        if (oldest->valid && (!sequence->valid || sequence->used_ns < oldest->used_ns))
-            oldest = sequence;
-    }
-    *oldest = (Sequence){.port = port, .used_ns = now_ns};
-    return oldest;
-}
+/* ---- losses ---- */
 
 static void drop_gap(Sequence *sequence, guint i)
 {
@@ -74,19 +90,218 @@ static void charge(Ledger *ledger, const Sequence *sequence, const Gap *gap,
     guint64 lost_malformed = (guint64)llround((double)records * malformed / datagrams);
     guint64 lost_kernel = (guint64)llround((double)records * kernel / datagrams);
     lost_kernel = MIN(lost_kernel, records - lost_malformed);
+    ledger->lost_datagrams += (guint64)datagrams;
     ledger->lost[PST_LOSS_MALFORMED] += lost_malformed;
     ledger->lost[PST_LOSS_KERNEL] += lost_kernel;
     ledger->lost[PST_LOSS_NETWORK] += records - lost_malformed - lost_kernel;
 }
 
+static void charge_oldest(Ledger *ledger, Sequence *sequence, guint64 *kernel_datagrams)
+{
+    charge(ledger, sequence, &sequence->gaps[0], kernel_datagrams);
+    drop_gap(sequence, 0);
+}
+
+/* They looked like copies because we took their unit for the other, or they were. */
+static void settle_doubted(Ledger *ledger, Sequence *sequence, gboolean copies)
+{
+    if (copies) {
+        ledger->twice += sequence->doubted;
+        ledger->duplicates += sequence->doubted_times;
+    }
+    sequence->doubted = 0;
+    sequence->doubted_times = 0;
+}
+
+/* ---- what could not be decoded ---- */
+
+/* The oldest of that message for which @fits. */
+static Unread *unread_find(Ledger *ledger, guint16 port, guint32 sequence,
+                           gboolean (*fits)(const Unread *unread))
+{
+    for (guint i = 0; ledger->unread != NULL && i < ledger->unread->len; i++) {
+        Unread *unread = &g_array_index(ledger->unread, Unread, i);
+        if (unread->port == port && unread->sequence == sequence && fits(unread))
+            return unread;
+    }
+    return NULL;
+}
+
+static gboolean is_new(const Unread *unread)
+{
+    return unread->state == UNREAD_NEW;
+}
+
+static gboolean is_open(const Unread *unread)
+{
+    return unread->state == UNREAD_OPEN;
+}
+
+static gboolean is_held(const Unread *unread)
+{
+    return unread->sets > 0;
+}
+
+/* Records whose number is known: those that were not decoded are lost. */
+static void unread_close(Ledger *ledger, Unread *unread)
+{
+    if (unread->state == UNREAD_TOLD && unread->records > unread->decoded)
+        ledger_lose(ledger, unread->why, unread->records - unread->decoded);
+    guint i = (guint)(unread - (Unread *)(void *)ledger->unread->data);
+    g_array_remove_index(ledger->unread, i);
+}
+
+/* That of the message that is being decoded. */
+static Unread *unread_ensure(Ledger *ledger, guint16 port, guint32 sequence)
+{
+    Unread *unread = unread_find(ledger, port, sequence, is_new);
+    if (unread != NULL)
+        return unread;
+    if (ledger->unread == NULL)
+        ledger->unread = g_array_new(FALSE, TRUE, sizeof(Unread));
+    if (ledger->unread->len >= LEDGER_UNREAD)
+        unread_close(ledger, &g_array_index(ledger->unread, Unread, 0));
+    Unread fresh = {.port = port, .sequence = sequence, .why = PST_LOSS_NO_TEMPLATE};
+    g_array_append_val(ledger->unread, fresh);
+    return &g_array_index(ledger->unread, Unread, ledger->unread->len - 1);
+}
+
+/* The numbering has gone on: there were @records in what could not be decoded. */
+static void unread_told(Ledger *ledger, guint16 port, guint32 sequence, guint32 records)
+{
+    Unread *unread = unread_find(ledger, port, sequence, is_open);
+    if (unread == NULL) { /* forgotten in a storm of them */
+        ledger_lose(ledger, PST_LOSS_NO_TEMPLATE, records);
+        return;
+    }
+    unread->state = UNREAD_TOLD;
+    unread->records = records;
+    if (unread->sets == 0)
+        unread_close(ledger, unread);
+}
+
+/* No number will tell how many they were: what is thrown away is charged by a guess. */
+static void unread_loosen(Ledger *ledger, Unread *unread)
+{
+    gboolean known = unread->why == PST_LOSS_NO_TEMPLATE;
+    ledger_lose(ledger, unread->why, known ? unread->guess : MAX(unread->guess, 1));
+    unread->state = UNREAD_LOOSE;
+    if (unread->sets == 0)
+        unread_close(ledger, unread);
+}
+
+/* The sequence whose newest message is @unread's; NULL: it has gone on. */
+static Sequence *sequence_at(Ledger *ledger, const Unread *unread)
+{
+    for (guint i = 0; i < LEDGER_PORTS; i++) {
+        Sequence *sequence = &ledger->sequences[i];
+        if (sequence->valid && sequence->port == unread->port && sequence->slack > 0 &&
+            sequence->newest == unread->sequence)
+            return sequence;
+    }
+    return NULL;
+}
+
+/* All of it was decoded before the next message came: its numbers are used up. */
+static void unread_complete(Ledger *ledger, Unread *unread, Sequence *sequence)
+{
+    sequence->expected += unread->decoded;
+    sequence->slack = 0;
+    unread->state = UNREAD_TOLD;
+    unread->records = unread->decoded;
+    unread_close(ledger, unread);
+}
+
+/* One set less is held of @unread. */
+static void unread_settle(Ledger *ledger, Unread *unread)
+{
+    if (--unread->sets > 0 || unread->state == UNREAD_NEW)
+        return;
+    if (unread->state != UNREAD_OPEN) {
+        unread_close(ledger, unread);
+        return;
+    }
+    Sequence *sequence = sequence_at(ledger, unread);
+    if (sequence == NULL)
+        unread_loosen(ledger, unread);
+    else if (unread->guess == 0 && unread->why == PST_LOSS_NO_TEMPLATE)
+        unread_complete(ledger, unread, sequence);
+}
+
+void ledger_held(Ledger *ledger, const Message *message, guint16 port)
+{
+    unread_ensure(ledger, port, message->sequence)->sets++;
+}
+
+void ledger_late(Ledger *ledger, const Message *message, guint16 port, guint32 records)
+{
+    Unread *unread = unread_find(ledger, port, message->sequence, is_held);
+    ledger->received += records;
+    if (unread == NULL)
+        return;
+    unread->decoded += records;
+    if (unread->state == UNREAD_COPY)
+        ledger->twice += records;
+    unread_settle(ledger, unread);
+}
+
+void ledger_held_lost(Ledger *ledger, const Message *message, guint16 port, gsize bytes)
+{
+    Unread *unread = unread_find(ledger, port, message->sequence, is_held);
+    guint64 guess = ledger_estimate(bytes);
+    if (unread == NULL || unread->state == UNREAD_LOOSE)
+        ledger_lose(ledger, PST_LOSS_NO_TEMPLATE, guess);
+    if (unread == NULL)
+        return;
+    unread->guess += (guint32)guess;
+    unread_settle(ledger, unread);
+}
+
+void ledger_not_held(Ledger *ledger, const Message *message, guint16 port, gsize bytes)
+{
+    unread_ensure(ledger, port, message->sequence)->guess += (guint32)ledger_estimate(bytes);
+}
+
+/* What was known of a numbering that has ended. */
+static void end_sequence(Ledger *ledger, Sequence *sequence)
+{
+    guint64 none = 0;
+    while (sequence->n_gaps > 0)
+        charge_oldest(ledger, sequence, &none);
+    settle_doubted(ledger, sequence, TRUE);
+    Unread *unread =
+        sequence->slack > 0 ? unread_find(ledger, sequence->port, sequence->newest, is_open) : NULL;
+    sequence->slack = 0;
+    if (unread != NULL)
+        unread_loosen(ledger, unread);
+}
+
+/* The sequence of @port; a new port takes the place of the one that was idle longest. */
+static Sequence *sequence_of(Ledger *ledger, guint16 port, gint64 now_ns)
+{
+    Sequence *oldest = &ledger->sequences[0];
+    for (guint i = 0; i < LEDGER_PORTS; i++) {
+        Sequence *sequence = &ledger->sequences[i];
+        if (sequence->valid && sequence->port == port) {
+            sequence->used_ns = now_ns;
+            return sequence;
+        }
+        if (oldest->valid && (!sequence->valid || sequence->used_ns < oldest->used_ns))
+            oldest = sequence;
+    }
+    end_sequence(ledger, oldest);
+    *oldest = (Sequence){.port = port, .used_ns = now_ns};
+    return oldest;
+}
+
+/* ---- the numbering ---- */
+
 /* Where there is no room, the oldest has waited long enough. */
 static void push_gap(Ledger *ledger, Sequence *sequence, const Gap *gap)
 {
-    if (sequence->n_gaps == LEDGER_GAPS) {
-        guint64 none = 0;
-        charge(ledger, sequence, &sequence->gaps[0], &none);
-        drop_gap(sequence, 0);
-    }
+    guint64 none = 0;
+    if (sequence->n_gaps == LEDGER_GAPS)
+        charge_oldest(ledger, sequence, &none);
     sequence->gaps[sequence->n_gaps++] = *gap;
 }
 
@@ -111,31 +326,64 @@ static gboolean fill_gap(Ledger *ledger, Sequence *sequence, guint32 from, guint
     return FALSE;
 }
 
-/* What the counter says about the message at @at that uses up @len numbers. */
-static void follow(Ledger *ledger, Sequence *sequence, guint32 at, guint32 len, gint64 now_ns)
+typedef enum { PLACE_NEWEST, PLACE_LATE, PLACE_COPY } Place;
+
+/* A late message's data that could not be decoded takes the rest of the gap, as far as it may. */
+static guint32 fill_behind(Sequence *sequence, guint32 from, gsize unread)
+{
+    for (guint i = 0; i < sequence->n_gaps; i++) {
+        Gap *gap = &sequence->gaps[i];
+        if (gap->from != from)
+            continue;
+        guint32 n = (guint32)MIN(unread, gap->len);
+        gap->from += n;
+        gap->len -= n;
+        if (gap->len == 0)
+            drop_gap(sequence, i);
+        return n;
+    }
+    return 0;
+}
+
+/* What lies between the newest message and one that is @ahead: records of the newest that could
+ * not be decoded, and a gap. */
+static void pass(Ledger *ledger, Sequence *sequence, guint32 ahead, gint64 now_ns)
+{
+    guint32 unread = 0;
+    if (sequence->slack > 0) {
+        unread = ahead <= sequence->slack ? ahead
+                                          : (guint32)MIN(ledger_estimate(sequence->slack), ahead);
+        unread_told(ledger, sequence->port, sequence->newest, unread);
+    }
+    if (ahead == unread)
+        return;
+    Gap gap = {.from = sequence->expected + unread, .len = ahead - unread, .found_ns = now_ns};
+    push_gap(ledger, sequence, &gap);
+}
+
+/* What the number says about the message at @at that uses up @len numbers. */
+static Place follow(Ledger *ledger, Sequence *sequence, guint32 at, guint32 len, gint64 now_ns)
 {
     gint32 ahead = (gint32)(at - sequence->expected);
     gint32 jump = sequence->datagrams ? JUMP_DATAGRAMS : JUMP_RECORDS;
     gint32 window = sequence->datagrams ? REORDER_DATAGRAMS
                                         : (gint32)(REORDER_DATAGRAMS * MAX(sequence->mean, 1.0));
-    if (ahead > 0 && (guint32)ahead <= sequence->slack)
-        ahead = 0; /* the records that could not be seen */
     if (ahead < 0 && fill_gap(ledger, sequence, at, len)) {
         ledger->reordered++;
-        return;
+        return PLACE_LATE;
     }
-    if (ahead < 0 && ahead >= -window) {
-        ledger->duplicates++;
-        return;
-    }
+    if (ahead < 0 && ahead >= -window)
+        return PLACE_COPY;
     if (ahead < 0 || ahead > jump) {
         ledger->restarts++;
-        sequence->n_gaps = 0;
-    } else if (ahead > 0) {
-        Gap gap = {.from = sequence->expected, .len = (guint32)ahead, .found_ns = now_ns};
-        push_gap(ledger, sequence, &gap);
+        end_sequence(ledger, sequence);
+    } else {
+        pass(ledger, sequence, (guint32)ahead, now_ns);
     }
+    if (ahead == 0 && sequence->n_gaps == 0)
+        ledger->malformed = 0; /* whatever it was, it was not numbered */
     sequence->expected = at + len;
+    return PLACE_NEWEST;
 }
 
 static gboolean uptime_fell(const Sequence *sequence, const Message *message)
@@ -146,66 +394,116 @@ static gboolean uptime_fell(const Sequence *sequence, const Message *message)
 
 /* Does the exporter count in the unit that its protocol says? A message of one record, or one that
  * was overtaken, tells nothing. */
-static void judge_unit(Sequence *sequence, guint32 at)
+static void judge_unit(Ledger *ledger, Sequence *sequence, guint32 at)
 {
     guint32 step = at - sequence->last;
     if (sequence->last_records < 2)
         return;
-    if (step == (sequence->datagrams ? sequence->last_records : 1))
+    if (step == (sequence->datagrams ? sequence->last_records : 1)) {
         sequence->doubts++;
-    else if (step == (sequence->datagrams ? 1 : sequence->last_records))
+    } else if (step == (sequence->datagrams ? 1 : sequence->last_records)) {
         sequence->doubts = 0;
+        settle_doubted(ledger, sequence, TRUE);
+    }
     if (sequence->doubts < LEDGER_DOUBTS)
         return;
     sequence->datagrams = !sequence->datagrams;
     sequence->doubts = 0;
     sequence->n_gaps = 0; /* they were none */
     sequence->expected = at;
+    settle_doubted(ledger, sequence, FALSE);
 }
 
-static void start_sequence(Sequence *sequence, const Message *message, guint32 records)
+static void start_sequence(Ledger *ledger, Sequence *sequence, const Message *message,
+                           guint32 records)
 {
+    end_sequence(ledger, sequence);
     sequence->valid = TRUE;
     sequence->version = message->version;
     sequence->datagrams = message->version == VERSION_V9;
     sequence->doubts = 0;
-    sequence->n_gaps = 0;
     sequence->mean = records;
     sequence->expected = message->sequence + (sequence->datagrams ? 1 : records);
 }
 
+static Place place_message(Ledger *ledger, Sequence *sequence, const Message *message,
+                           guint32 records, gint64 now_ns)
+{
+    if (!sequence->valid || sequence->version != message->version) {
+        start_sequence(ledger, sequence, message, records);
+        return PLACE_NEWEST;
+    }
+    if (uptime_fell(sequence, message)) {
+        ledger->restarts++;
+        start_sequence(ledger, sequence, message, records);
+        return PLACE_NEWEST;
+    }
+    if (message->version != VERSION_V5)
+        judge_unit(ledger, sequence, message->sequence);
+    return follow(ledger, sequence, message->sequence, sequence->datagrams ? 1 : records, now_ns);
+}
+
+static void count_copy(Ledger *ledger, Sequence *sequence, guint32 records)
+{
+    if (sequence->doubts > 0) {
+        sequence->doubted += records;
+        sequence->doubted_times++;
+    } else {
+        ledger->twice += records;
+        ledger->duplicates++;
+    }
+}
+
+/* What the numbering will say, or has said, of data that could not be decoded: @unread bytes. */
+static void take_unread(Ledger *ledger, Sequence *sequence, guint32 behind, gsize unread,
+                        PstLoss why, Place place)
+{
+    Unread *entry = unread_ensure(ledger, sequence->port, sequence->last);
+    entry->why = (guint8)why;
+    entry->state = UNREAD_OPEN;
+    if (sequence->datagrams) {
+        unread_loosen(ledger, entry);
+    } else if (place == PLACE_COPY) {
+        ledger->twice += entry->decoded;
+        entry->state = UNREAD_COPY;
+        if (entry->sets == 0)
+            unread_close(ledger, entry);
+    } else if (place == PLACE_LATE) {
+        unread_told(ledger, sequence->port, sequence->last, fill_behind(sequence, behind, unread));
+    } else if (entry->sets == 0 && entry->guess == 0 && why == PST_LOSS_NO_TEMPLATE) {
+        unread_complete(ledger, entry, sequence);
+    }
+}
+
 void ledger_message(Ledger *ledger, const Message *message, guint16 port, guint32 records,
-                    gsize unseen, gint64 now_ns)
+                    gsize unread, PstLoss why, gint64 now_ns)
 {
     Sequence *sequence = sequence_of(ledger, port, now_ns);
     ledger->datagrams++;
     ledger->received += records;
-    if (!sequence->valid || sequence->version != message->version) {
-        start_sequence(sequence, message, records);
-    } else if (uptime_fell(sequence, message)) {
-        ledger->restarts++;
-        start_sequence(sequence, message, records);
-    } else {
-        if (message->version != VERSION_V5)
-            judge_unit(sequence, message->sequence);
-        follow(ledger, sequence, message->sequence, sequence->datagrams ? 1 : records, now_ns);
-    }
+    Place place = place_message(ledger, sequence, message, records, now_ns);
+    if (place == PLACE_COPY)
+        count_copy(ledger, sequence, records);
     if (records > 0)
         sequence->mean += (records - sequence->mean) / 16;
     sequence->uptime_ms = message->uptime_ms;
     sequence->last = message->sequence;
     sequence->last_records = records;
-    sequence->slack = sequence->datagrams ? 0 : (guint32)MIN(unseen, G_MAXINT32);
+    if (place == PLACE_NEWEST) {
+        sequence->newest = message->sequence;
+        sequence->slack = sequence->datagrams ? 0 : (guint32)MIN(unread, G_MAXINT32);
+    }
+    if (unread > 0)
+        take_unread(ledger, sequence, message->sequence + records, unread, why, place);
 }
 
 void ledger_settle(Ledger *ledger, gint64 now_ns, guint64 *kernel_datagrams)
 {
     for (guint i = 0; i < LEDGER_PORTS; i++) {
         Sequence *sequence = &ledger->sequences[i];
-        while (sequence->n_gaps > 0 && now_ns >= sequence->gaps[0].found_ns + GAP_NS) {
-            charge(ledger, sequence, &sequence->gaps[0], kernel_datagrams);
-            drop_gap(sequence, 0);
-        }
+        gint64 patience_ns = sequence->doubts > 0 ? DOUBT_NS : GAP_NS;
+        while (sequence->n_gaps > 0 && now_ns >= sequence->gaps[0].found_ns + patience_ns)
+            charge_oldest(ledger, sequence, kernel_datagrams);
     }
 }
 
@@ -218,25 +516,58 @@ gboolean ledger_waits(const Ledger *ledger)
     return FALSE;
 }
 
+/* ---- what is told ---- */
+
+guint64 ledger_expected(const Ledger *ledger)
+{
+    guint64 expected = ledger->earlier + ledger->received - ledger->twice;
+    for (guint i = 0; i < PST_LOSS_COUNT; i++) {
+        if (i != PST_LOSS_QUEUE && i != PST_LOSS_SPOOL && i != PST_LOSS_BUS)
+            expected += ledger->lost[i];
+    }
+    return expected;
+}
+
+guint64 ledger_expected_datagrams(const Ledger *ledger)
+{
+    return ledger->earlier_datagrams + ledger->datagrams - ledger->duplicates +
+           ledger->lost_datagrams;
+}
+
+/* All that has ever grown. */
+static PstHeartbeat grown(const Ledger *ledger)
+{
+    PstHeartbeat all = {.received = ledger->received - ledger->batched + ledger->arrived,
+                        .twice = ledger->twice,
+                        .datagrams = ledger->datagrams,
+                        .duplicates = ledger->duplicates,
+                        .lost_datagrams = ledger->lost_datagrams,
+                        .reordered = ledger->reordered,
+                        .restarts = ledger->restarts};
+    memcpy(all.lost, ledger->lost, sizeof all.lost);
+    return all;
+}
+
 void ledger_beat(Ledger *ledger, PstHeartbeat *beat)
 {
-    beat->received = ledger->received - ledger->beat_received;
-    ledger->beat_received = ledger->received;
-    for (guint i = 0; i < PST_LOSS_COUNT; i++) {
-        beat->lost[i] = ledger->lost[i] - ledger->beat_lost[i];
-        ledger->beat_lost[i] = ledger->lost[i];
+    PstHeartbeat now = grown(ledger);
+    for (guint i = 0; i < PST_GROWTH_COUNT; i++) {
+        beat->growth[i] = now.growth[i] - ledger->told[i];
+        ledger->told[i] = now.growth[i];
     }
+    beat->ledger = ledger->id;
+    beat->expected = ledger_expected(ledger);
+    beat->expected_datagrams = ledger_expected_datagrams(ledger);
 }
 
 void ledger_unbeat(Ledger *ledger, const PstHeartbeat *beat)
 {
-    ledger->beat_received -= beat->received;
-    for (guint i = 0; i < PST_LOSS_COUNT; i++)
-        ledger->beat_lost[i] -= beat->lost[i];
+    for (guint i = 0; i < PST_GROWTH_COUNT; i++)
+        ledger->told[i] -= beat->growth[i];
 }
 
 gboolean ledger_has_news(const Ledger *ledger)
 {
-    return ledger->received != ledger->beat_received ||
-           memcmp(ledger->lost, ledger->beat_lost, sizeof ledger->lost) != 0;
+    PstHeartbeat now = grown(ledger);
+    return memcmp(now.growth, ledger->told, sizeof now.growth) != 0;
 }

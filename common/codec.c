@@ -10,9 +10,34 @@ enum {
     FIELD_DOMAIN = 70,
     FIELD_RECEIVED = 110,
     FIELD_BEAT_EVENT = 1100,
-    FIELD_BEAT_RECEIVED = 1101,
-    FIELD_BEAT_LOST = 1110, /* + PstLoss */
+    FIELD_BEAT_GROWTH = 1101, /* received, twice, … */
+    FIELD_BEAT_LOST = 1110,   /* + PstLoss */
+    FIELD_BEAT_SUMS = 1130,   /* ledger, expected, … */
 };
+
+/* Numbers of a heartbeat that are not growth, from FIELD_BEAT_SUMS on. */
+static const guint16 sum_offsets[] = {
+    offsetof(PstHeartbeat, ledger),
+    offsetof(PstHeartbeat, expected),
+    offsetof(PstHeartbeat, expected_datagrams),
+    offsetof(PstHeartbeat, sampling_rate),
+};
+enum {
+    FIELD_BEAT_CLOCK = FIELD_BEAT_SUMS + G_N_ELEMENTS(sum_offsets), /* zigzag */
+    FIELD_BEAT_VERSION
+};
+enum { GROWTH_BEFORE_LOST = PST_GROWTH_COUNT - PST_LOSS_COUNT };
+
+static guint64 *beat_sum(PstHeartbeat *beat, guint32 i)
+{
+    return (guint64 *)(void *)((guint8 *)beat + sum_offsets[i]);
+}
+
+static guint32 growth_field(guint32 i)
+{
+    return i < GROWTH_BEFORE_LOST ? FIELD_BEAT_GROWTH + i
+                                  : FIELD_BEAT_LOST + i - GROWTH_BEFORE_LOST;
+}
 
 static inline guint8 *put_number(guint8 *p, guint32 number, guint64 value)
 {
@@ -61,9 +86,13 @@ gsize pst_codec_put_heartbeat(guint8 *out, const PstHeartbeat *beat)
     p = put_number(p, FIELD_DOMAIN, beat->domain);
     p = put_number(p, FIELD_RECEIVED, (guint64)beat->received_ns);
     p = put_number(p, FIELD_BEAT_EVENT, (guint64)beat->newest_event_ns);
-    p = put_number(p, FIELD_BEAT_RECEIVED, beat->received);
-    for (guint i = 0; i < PST_LOSS_COUNT; i++)
-        p = put_number(p, FIELD_BEAT_LOST + i, beat->lost[i]);
+    for (guint i = 0; i < PST_GROWTH_COUNT; i++)
+        p = put_number(p, growth_field(i), beat->growth[i]);
+    for (guint i = 0; i < G_N_ELEMENTS(sum_offsets); i++)
+        p = put_number(p, FIELD_BEAT_SUMS + i, *beat_sum((PstHeartbeat *)(gsize)beat, i));
+    guint64 clock = (guint64)beat->clock_offset_ms;
+    p = put_number(p, FIELD_BEAT_CLOCK, clock << 1 ^ (beat->clock_offset_ms < 0 ? ~0ull : 0));
+    p = put_number(p, FIELD_BEAT_VERSION, beat->version);
     return close_message(out, p);
 }
 
@@ -132,20 +161,35 @@ static gboolean read_flow_field(const PstWireField *field, PstFlow *flow, guint3
     return TRUE;
 }
 
+/* Where a heartbeat keeps field @number, if that is one of its plain numbers; else NULL. */
+static guint64 *beat_place(PstHeartbeat *beat, guint32 number)
+{
+    if (number - FIELD_BEAT_GROWTH < GROWTH_BEFORE_LOST)
+        return &beat->growth[number - FIELD_BEAT_GROWTH];
+    if (number - FIELD_BEAT_LOST < PST_LOSS_COUNT)
+        return &beat->lost[number - FIELD_BEAT_LOST];
+    if (number - FIELD_BEAT_SUMS < G_N_ELEMENTS(sum_offsets))
+        return beat_sum(beat, number - FIELD_BEAT_SUMS);
+    return NULL;
+}
+
 static gboolean read_beat_field(const PstWireField *field, PstHeartbeat *beat)
 {
-    guint32 loss = field->number - FIELD_BEAT_LOST;
-    if (field->number == FIELD_BEAT_EVENT || field->number == FIELD_BEAT_RECEIVED ||
-        loss < PST_LOSS_COUNT) {
-        if (field->wire != PST_WIRE_VARINT)
-            return FALSE;
-        if (field->number == FIELD_BEAT_EVENT)
-            beat->newest_event_ns = (gint64)field->value;
-        else if (field->number == FIELD_BEAT_RECEIVED)
-            return store_number((guint8 *)&beat->received, sizeof beat->received, field->value);
-        else
-            beat->lost[loss] = field->value;
-    }
+    guint64 *place = beat_place(beat, field->number);
+    gboolean other = field->number == FIELD_BEAT_EVENT || field->number == FIELD_BEAT_CLOCK ||
+                     field->number == FIELD_BEAT_VERSION;
+    if (place == NULL && !other)
+        return TRUE; /* from a newer writer */
+    if (field->wire != PST_WIRE_VARINT)
+        return FALSE;
+    if (place != NULL)
+        *place = field->value;
+    else if (field->number == FIELD_BEAT_EVENT)
+        beat->newest_event_ns = (gint64)field->value;
+    else if (field->number == FIELD_BEAT_CLOCK)
+        beat->clock_offset_ms = (gint64)(field->value >> 1 ^ -(field->value & 1));
+    else
+        return store_number(&beat->version, sizeof beat->version, field->value);
     return TRUE;
 }
 

@@ -10,7 +10,7 @@
 #include "postern/flow.h"
 
 #define PST_CODEC_FLOW_MAX      512 /* bytes of one encoded flow with its prefix, at most */
-#define PST_CODEC_HEARTBEAT_MAX 256
+#define PST_CODEC_HEARTBEAT_MAX 512
 
 /* Writes prefix and message to @out, which has room for PST_CODEC_FLOW_MAX bytes. Returns the
  * number of bytes. Hot path: no allocation. */

@@ -119,7 +119,7 @@ typedef struct {
     guint32 domain;       /* observation domain (v9 source id, v5 engine type<<8 | id) */
 } PstFlow;
 
-/* What one exporter (address and domain) lost since the last heartbeat, in records. */
+/* Where records of an exporter (address and domain) are lost. */
 typedef enum {
     PST_LOSS_NETWORK,      /* gaps of the sequence: lost before our socket */
     PST_LOSS_KERNEL,       /* the socket's queue was full */
@@ -137,16 +137,43 @@ typedef enum {
 const char *pst_loss_name(PstLoss loss);
 
 /* Written into every partition of postern.smtp after the flows that it covers: per exporter each
- * second or 10 s of event time, whichever comes first. received and lost are the growth since the
- * heartbeat before, and stand only in the partition that the exporter's address hashes to. */
+ * second or 10 s of event time, whichever comes first. What has grown since the heartbeat before,
+ * and the sums, stand in one partition only: the one that the exporter's address hashes to. A
+ * heartbeat with newest_event_ns 0 tells of a ledger only.
+ *
+ * The flows of postern.smtp tell of themselves: whoever reads them counts them as received. So a
+ * batch that is lost, or read twice, never parts from what is said of it, and the ledger
+ *     expected = flows + received − twice + lost (QUEUE, SPOOL and BUS among it)
+ * closes whatever is killed; what died with a killed collector is the rest. */
+enum { PST_GROWTH_COUNT = 7 + PST_LOSS_COUNT };
 typedef struct {
     PstAddr sampler;
     guint32 domain;
     gint64 newest_event_ns; /* UTC ns: newest event time of this exporter */
     gint64 received_ns;     /* UTC ns: when the heartbeat was made */
-    guint64 received;       /* records */
-    guint64 lost[PST_LOSS_COUNT];
+    union {
+        guint64 growth[PST_GROWTH_COUNT];
+        struct {
+            guint64 received;       /* records that stand in no batch of postern.smtp */
+            guint64 twice;          /* records of datagrams that came twice */
+            guint64 datagrams;      /* that were decoded */
+            guint64 duplicates;     /* … of these: came twice */
+            guint64 lost_datagrams; /* before they reached the decoder; v9 knows, others guess */
+            guint64 reordered;      /* … of datagrams: came late */
+            guint64 restarts;       /* of the exporter's sequence */
+            guint64 lost[PST_LOSS_COUNT];
+        };
+    };
+    guint64 ledger;   /* whose sums these are: a collector's memory of this domain, or 0 */
+    guint64 expected; /* records that it knows to have been sent, in all */
+    guint64 expected_datagrams; /* the same in datagrams */
+    guint64 sampling_rate;      /* N of 1:N, of its last flow; 0: not known */
+    gint64 clock_offset_ms;     /* exporter's clock − ours */
+    guint8 version;             /* 5, 9, 10; 0: not known */
 } PstHeartbeat;
+G_STATIC_ASSERT(sizeof((PstHeartbeat *)0)->growth == PST_GROWTH_COUNT * sizeof(guint64) &&
+                offsetof(PstHeartbeat, lost) - offsetof(PstHeartbeat, growth) ==
+                    (PST_GROWTH_COUNT - PST_LOSS_COUNT) * sizeof(guint64));
 
 /* Event time: the flow's start, or its end if the record is longer than 120 s, or its receive time
  * if the record carries neither. UTC ns. Source: docs/detector.md, Time. */

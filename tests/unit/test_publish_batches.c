@@ -22,7 +22,8 @@ static void desk_open(Desk *desk, gboolean all)
     g_autoptr(GError) error = NULL;
     desk->folder = g_dir_make_tmp("postern-publish-XXXXXX", NULL);
     desk->uri = g_strdup_printf("embedded:%s/bus.db", desk->folder);
-    desk->ledger = ledger_new();
+    PstAddr exporter = test_addr("192.0.2.1");
+    desk->ledger = ledger_new(&exporter, 0);
     desk->publisher = publisher_open(&(PublisherOptions){.output = desk->uri,
                                                          .all = all,
                                                          .partitions = PARTITIONS,
@@ -248,7 +249,8 @@ Test(publish, another_partition_count_is_refused_once_batches_were_made)
 Test(publish, away_bus_costs_the_oldest_batches_and_counts_their_records)
 {
     g_autoptr(GError) error = NULL;
-    Ledger *ledger = ledger_new();
+    PstAddr exporter = test_addr("192.0.2.1");
+    Ledger *ledger = ledger_new(&exporter, 0);
     Publisher *publisher = publisher_open(&(PublisherOptions){.output = "kafka://127.0.0.1:1",
                                                               .partitions = PARTITIONS,
                                                               .batch_bytes = 1024,
