@@ -55,10 +55,15 @@ def test_protoc_reads_every_field(programs):
     names = set(re.findall(r"^  \w+ (\w+) = \d+;", (ROOT / "common/flow.proto").read_text(), re.M))
     flow_names = {name for name in names if not name.startswith("heartbeat_")}
     assert set(fields(full)) == flow_names
-    lost = {name: int(text) for name, text in fields(beat).items() if "_lost_" in name}
-    assert set(lost) == {name for name in names if "_lost_" in name}
-    assert list(lost.values()) == list(range(100, 100 + len(lost)))
-    assert fields(beat)["type"] == "HEARTBEAT"
+    told = fields(beat)
+    assert {name for name in told if name.startswith("heartbeat_")} == names - flow_names
+    growth = ["received", "twice", "datagrams", "duplicates", "lost_datagrams", "reordered",
+              "restarts", *(f"lost_{why}" for why in (
+                  "network", "kernel", "malformed", "no_template", "not_admitted", "queue",
+                  "spool", "bus", "down"))]
+    assert [int(told[f"heartbeat_{name}"]) for name in growth] == list(range(100, 116))
+    assert (told["heartbeat_ledger"], told["heartbeat_clock_offset_ms"]) == ("5", "-9")
+    assert told["type"] == "HEARTBEAT"
 
 
 def test_json_and_protobuf_tell_the_same(programs):

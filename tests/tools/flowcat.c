@@ -44,10 +44,26 @@ static void print_beat(const PstHeartbeat *beat, GString *out)
     char sampler[PST_ADDR_TEXT_MAX];
     g_string_append(out, "{\"heartbeat\":");
     pst_json_append_string(out, pst_addr_format(&beat->sampler, sampler));
-    pst_json_append_name(out, "newest_event_ns");
-    pst_json_append_i64(out, beat->newest_event_ns);
-    pst_json_append_name(out, "received");
-    pst_json_append_u64(out, beat->received);
+    const struct {
+        const char *name;
+        guint64 value;
+    } numbers[] = {
+        {"domain", beat->domain},
+        {"newest_event_ns", (guint64)beat->newest_event_ns},
+        {"received", beat->received},
+        {"twice", beat->twice},
+        {"datagrams", beat->datagrams},
+        {"duplicates", beat->duplicates},
+        {"lost_datagrams", beat->lost_datagrams},
+        {"restarts", beat->restarts},
+        {"ledger", beat->ledger},
+        {"expected", beat->expected},
+        {"expected_datagrams", beat->expected_datagrams},
+    };
+    for (gsize i = 0; i < G_N_ELEMENTS(numbers); i++) {
+        pst_json_append_name(out, numbers[i].name);
+        pst_json_append_u64(out, numbers[i].value);
+    }
     for (guint i = 0; i < PST_LOSS_COUNT; i++) {
         if (beat->lost[i] > 0) {
             pst_json_append_name(out, pst_loss_name((PstLoss)i));
@@ -94,9 +110,14 @@ static int sample(void)
                          .domain = 7,
                          .newest_event_ns = 3,
                          .received_ns = 4,
-                         .received = 5};
-    for (guint i = 0; i < PST_LOSS_COUNT; i++)
-        beat.lost[i] = 100 + i;
+                         .ledger = 5,
+                         .expected = 6,
+                         .expected_datagrams = 7,
+                         .sampling_rate = 8,
+                         .clock_offset_ms = -9,
+                         .version = 10};
+    for (guint i = 0; i < PST_GROWTH_COUNT; i++)
+        beat.growth[i] = 100 + i;
     gsize n = pst_codec_put_flow(out, &small);
     n += pst_codec_put_flow(out + n, &full);
     n += pst_codec_put_heartbeat(out + n, &beat);
