@@ -270,6 +270,8 @@ static void expire_hold(Decoder *decoder, Domain *domain, Hold *hold, gint64 bef
 void decoder_expire_stream(Decoder *decoder, Domain *domain, Stream *stream, gint64 before_ns)
 {
     expire_hold(decoder, domain, &stream->hold, before_ns);
+    if (before_ns == G_MAXINT64)
+        ledger_end(domain->ledger, stream->port);
 }
 
 void decoder_expire(Decoder *decoder, Domain *domain, gint64 before_ns)
@@ -393,5 +395,6 @@ void decoder_stream_message(Decoder *decoder, Domain *domain, Stream *stream, Me
                             guint16 port, gint64 received_ns)
 {
     Session session = {.templates = &stream->templates, .hold = &stream->hold, .port = port};
+    stream->port = port;
     take_message(decoder, domain, &session, message, received_ns);
 }

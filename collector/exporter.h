@@ -36,6 +36,7 @@ typedef struct Stream Stream;
 struct Stream {
     Stream *next; /* of the same domain */
     guint32 id;   /* of the session, never 0 */
+    guint16 port; /* of the exporter */
     Templates templates;
     Hold hold;
 };

@@ -276,6 +276,17 @@ static void end_sequence(Ledger *ledger, Sequence *sequence)
         unread_loosen(ledger, unread);
 }
 
+void ledger_end(Ledger *ledger, guint16 port)
+{
+    for (guint i = 0; i < LEDGER_PORTS; i++) {
+        Sequence *sequence = &ledger->sequences[i];
+        if (!sequence->valid || sequence->port != port)
+            continue;
+        end_sequence(ledger, sequence);
+        sequence->valid = FALSE;
+    }
+}
+
 /* The sequence of @port; a new port takes the place of the one that was idle longest. */
 static Sequence *sequence_of(Ledger *ledger, guint16 port, gint64 now_ns)
 {

@@ -90,6 +90,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Ledger, ledger_unref)
 void ledger_message(Ledger *ledger, const Message *message, guint16 port, guint32 records,
                     gsize unread, PstLoss why, gint64 now_ns);
 
+/* The session from @port has ended: no further number will tell what it still owes. */
+void ledger_end(Ledger *ledger, guint16 port);
+
 /* A set of @message is held for its template (before its ledger_message) … */
 void ledger_held(Ledger *ledger, const Message *message, guint16 port);
 /* … and was decoded: @records … */
