@@ -35,21 +35,25 @@ static guint8 bit_of(gint64 generation)
     return (guint8)(1u << (generation & (NOVELTY_GENERATIONS - 1)));
 }
 
-/* Empties the generations of @mask; counts how many cells of @count were set. */
-static guint64 sweep(Novelty *novelty, guint8 mask, guint8 count)
+/* Empties the generations of @mask; counts how many cells of generation @counted were set. */
+static guint64 sweep(Novelty *novelty, guint8 mask, gint64 counted)
 {
     const guint64 every = G_GUINT64_CONSTANT(0x0101010101010101);
     const guint64 keep = ~(every * mask);
-    const guint64 counted = every * count;
+    const guint shift = (guint)(counted & (NOVELTY_GENERATIONS - 1));
     guint64 set = 0;
-    for (guint64 i = 0; i < novelty->lines * LINE; i += sizeof(guint64)) {
-        guint64 word;
-        memcpy(&word, novelty->cells + i, sizeof word);
-        if (word == 0)
-            continue;
-        set += (guint64)__builtin_popcountll(word & counted);
-        word &= keep;
-        memcpy(novelty->cells + i, &word, sizeof word);
+    for (guint64 i = 0; i < novelty->lines; i++) {
+        guint64 word[LINE / sizeof(guint64)], any = 0, sums = 0;
+        memcpy(word, novelty->cells + i * LINE, LINE);
+        for (guint w = 0; w < G_N_ELEMENTS(word); w++) {
+            any |= word[w];
+            sums += word[w] >> shift & every; /* eight counts of up to eight, a byte each */
+            word[w] &= keep;
+        }
+        if (any == 0)
+            continue; /* memory that nobody touched stays so */
+        set += sums * every >> 56;
+        memcpy(novelty->cells + i * LINE, word, LINE);
     }
     return set;
 }
@@ -64,7 +68,7 @@ void novelty_advance(Novelty *novelty, gint64 at_s)
         for (gint64 g = MAX(novelty->newest + 1, generation - NOVELTY_GENERATIONS + 1);
              g <= generation; g++)
             mask |= bit_of(g);
-        novelty->full = sweep(novelty, mask, bit_of(novelty->newest));
+        novelty->full = sweep(novelty, mask, novelty->newest);
     }
     novelty->newest = generation;
     novelty->started = TRUE;
