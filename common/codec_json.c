@@ -16,12 +16,14 @@ typedef struct {
     const char *key;
     gsize offset;
     guint32 has;
+    guint8 key_len;
     guint8 width;
     char kind; /* the letters of flow_fields.h */
 } Field;
 
 #define FIELD(number, kind_letter, member, has_bit, name)                                          \
     {.key = name,                                                                                  \
+     .key_len = sizeof(name) - 1,                                                                  \
      .offset = offsetof(PstFlow, member),                                                          \
      .has = has_bit,                                                                               \
      .width = sizeof((PstFlow *)0)->member,                                                        \
@@ -201,25 +203,13 @@ static gboolean is_one_object(const char *text, gsize len)
     return end > 0;
 }
 
-/* A whole number ≥ 0, as a JSON number (goflow2 prints some as 1.7e18). */
-static gboolean number_of(JsonNode *node, guint64 *out)
-{
-    if (!JSON_NODE_HOLDS_VALUE(node))
-        return FALSE;
-    if (json_node_get_value_type(node) == G_TYPE_INT64) {
-        gint64 v = json_node_get_int(node);
-        *out = (guint64)v;
-        return v >= 0;
-    }
-    if (json_node_get_value_type(node) == G_TYPE_DOUBLE) {
-        double v = json_node_get_double(node);
-        if (!(v >= 0 && v < 18446744073709549568.0) || v != floor(v))
-            return FALSE;
-        *out = (guint64)v;
-        return TRUE;
-    }
-    return FALSE;
-}
+/* A member's value, from whichever reader. */
+typedef struct {
+    enum { VALUE_NONE, VALUE_WHOLE, VALUE_TEXT, VALUE_OTHER } kind; /* NONE: null */
+    guint64 whole;                                                  /* ≥ 0 */
+    const char *text;                                               /* ends with NUL */
+    gsize len;
+} Value;
 
 static gboolean name_in(const char *text, const char *const *names, gsize n, guint64 *out)
 {
@@ -316,31 +306,29 @@ static gboolean text_value(char kind, const char *text, guint64 *out)
     }
 }
 
-static gboolean read_addr_field(const Field *field, const char *text, PstFlow *out)
+static gboolean read_addr_field(const Field *field, const Value *value, PstFlow *out)
 {
-    if (text == NULL)
-        return FALSE;
-    return *text == '\0' || pst_addr_parse(text, strlen(text), addr_of(out, field));
+    return value->kind == VALUE_TEXT &&
+           (value->len == 0 || pst_addr_parse(value->text, value->len, addr_of(out, field)));
 }
 
 /* FALSE: the value cannot be this field's. "" and names we do not know count as absent. */
-static gboolean read_field(const Field *field, JsonNode *node, PstFlow *out)
+static gboolean read_field(const Field *field, const Value *value, PstFlow *out)
 {
-    gboolean is_text =
-        JSON_NODE_HOLDS_VALUE(node) && json_node_get_value_type(node) == G_TYPE_STRING;
-    const char *text = is_text ? json_node_get_string(node) : NULL;
+    guint64 number = value->whole;
+    if (value->kind == VALUE_NONE)
+        return TRUE;
     if (field->kind == 'A')
-        return read_addr_field(field, text, out);
-    guint64 value;
-    if (is_text) {
-        if (!text_value(field->kind, text, &value))
-            return *text == '\0' || strchr("PYERDN", field->kind) != NULL;
-    } else if (!number_of(node, &value)) {
+        return read_addr_field(field, value, out);
+    if (value->kind == VALUE_TEXT) {
+        if (!text_value(field->kind, value->text, &number))
+            return value->len == 0 || strchr("PYERDN", field->kind) != NULL;
+    } else if (value->kind != VALUE_WHOLE) {
         return FALSE;
     }
-    if (!store(out, field, value))
+    if (!store(out, field, number))
         return FALSE;
-    if (field->kind != 'T' || value != 0) /* goflow2 prints times that it has not as 0 */
+    if (field->kind != 'T' || number != 0) /* goflow2 prints times that it has not as 0 */
         out->has |= field->has;
     return TRUE;
 }
@@ -360,6 +348,165 @@ static void settle(PstFlow *flow)
         flow->etype = flow->src_addr.family == PST_AF_INET ? 0x0800 : 0x86dd;
 }
 
+/* Both ends must be known, or it is no flow. */
+static gboolean finish(PstFlow *flow, PstFlow *out)
+{
+    if (!pst_addr_present(&flow->src_addr) || !pst_addr_present(&flow->dst_addr))
+        return FALSE;
+    settle(flow);
+    *out = *flow;
+    return TRUE;
+}
+
+/* --- the plain form ------------------------------------------------------------------------
+ * One object of texts without escapes and of whole numbers, in ASCII: what we print ourselves, and
+ * most of what others do. Everything else is left to json-glib. */
+
+typedef struct {
+    const char *at, *end;
+    char text[64]; /* the value's, with a NUL */
+} Scan;
+
+static void skip_space(Scan *s)
+{
+    while (s->at < s->end && (*s->at == ' ' || *s->at == '\t' || *s->at == '\r' || *s->at == '\n'))
+        s->at++;
+}
+
+static gboolean take_char(Scan *s, char c)
+{
+    skip_space(s);
+    if (s->at == s->end || *s->at != c)
+        return FALSE;
+    s->at++;
+    return TRUE;
+}
+
+/* What stands between quotes. FALSE: none, or not plain. */
+static gboolean take_text(Scan *s, const char **out_text, gsize *out_len)
+{
+    if (!take_char(s, '"'))
+        return FALSE;
+    const char *start = s->at;
+    while (s->at < s->end && *s->at != '"') {
+        if (*s->at == '\\' || (signed char)*s->at < ' ') /* or beyond ASCII */
+            return FALSE;
+        s->at++;
+    }
+    if (s->at == s->end)
+        return FALSE;
+    *out_text = start;
+    *out_len = (gsize)(s->at++ - start);
+    return TRUE;
+}
+
+/* FALSE: no digits, one too many, or more than 63 bits. */
+static gboolean take_whole(Scan *s, guint64 *out)
+{
+    guint64 value = 0;
+    const char *start = s->at;
+    for (; s->at < s->end && *s->at >= '0' && *s->at <= '9'; s->at++)
+        value = value * 10 + (guint64)(*s->at - '0');
+    gsize digits = (gsize)(s->at - start);
+    *out = value;
+    if (digits == 0 || digits > 19 || (digits > 1 && *start == '0'))
+        return FALSE;
+    return digits < 19 || value <= G_MAXINT64;
+}
+
+static gboolean take_value(Scan *s, Value *out)
+{
+    skip_space(s);
+    *out = (Value){.kind = VALUE_WHOLE};
+    if (s->at < s->end && *s->at != '"')
+        return take_whole(s, &out->whole);
+    const char *text;
+    if (!take_text(s, &text, &out->len) || out->len >= sizeof s->text)
+        return FALSE;
+    memcpy(s->text, text, out->len);
+    s->text[out->len] = '\0';
+    out->kind = VALUE_TEXT;
+    out->text = s->text;
+    return TRUE;
+}
+
+/* The field of a key, looked for from @guess on: objects have their members mostly in one order.
+ * The number of fields: a key that says nothing to us. */
+static gsize find_field(const char *key, gsize len, gsize guess)
+{
+    for (gsize i = 0; i < G_N_ELEMENTS(fields); i++) {
+        gsize at = guess + i < G_N_ELEMENTS(fields) ? guess + i : guess + i - G_N_ELEMENTS(fields);
+        if (fields[at].key_len == len && memcmp(fields[at].key, key, len) == 0)
+            return fields[at].kind != 'H' ? at : G_N_ELEMENTS(fields);
+    }
+    return G_N_ELEMENTS(fields);
+}
+
+static gboolean take_member(Scan *s, gsize *io_guess, guint64 *io_seen, PstFlow *flow)
+{
+    const char *key;
+    gsize len;
+    Value value;
+    if (!take_text(s, &key, &len) || !take_char(s, ':') || !take_value(s, &value))
+        return FALSE;
+    gsize at = find_field(key, len, *io_guess);
+    if (at == G_N_ELEMENTS(fields))
+        return TRUE;
+    guint64 bit = G_GUINT64_CONSTANT(1) << at;
+    *io_guess = at + 1 < G_N_ELEMENTS(fields) ? at + 1 : 0;
+    if (*io_seen & bit)
+        return FALSE;
+    *io_seen |= bit;
+    return read_field(&fields[at], &value, flow);
+}
+
+G_STATIC_ASSERT(G_N_ELEMENTS(fields) <= 64);
+
+gsize pst_codec_flow_from_plain_json(const char *text, gsize len, PstFlow *out)
+{
+    Scan s = {.at = text, .end = text + MIN(len, LINE_MAX_BYTES)};
+    PstFlow flow = {0};
+    gsize guess = 0;
+    guint64 seen = 0;
+    if (!take_char(&s, '{'))
+        return 0;
+    do {
+        if (!take_member(&s, &guess, &seen, &flow))
+            return 0;
+    } while (take_char(&s, ','));
+    if (!take_char(&s, '}') || !finish(&flow, out))
+        return 0;
+    return (gsize)(s.at - text);
+}
+
+/* --- every other form ---------------------------------------------------------------------- */
+
+/* goflow2 prints some whole numbers as 1.7e18. */
+static Value value_of(JsonNode *node)
+{
+    Value value = {.kind = VALUE_OTHER};
+    if (JSON_NODE_HOLDS_NULL(node))
+        value.kind = VALUE_NONE;
+    if (!JSON_NODE_HOLDS_VALUE(node))
+        return value;
+    GType type = json_node_get_value_type(node);
+    if (type == G_TYPE_STRING) {
+        value.kind = VALUE_TEXT;
+        value.text = json_node_get_string(node);
+        value.len = strlen(value.text);
+    } else if (type == G_TYPE_INT64 && json_node_get_int(node) >= 0) {
+        value.kind = VALUE_WHOLE;
+        value.whole = (guint64)json_node_get_int(node);
+    } else if (type == G_TYPE_DOUBLE) {
+        double v = json_node_get_double(node);
+        if (v >= 0 && v < 18446744073709549568.0 && v == floor(v)) {
+            value.kind = VALUE_WHOLE;
+            value.whole = (guint64)v;
+        }
+    }
+    return value;
+}
+
 gboolean pst_codec_flow_from_json(const char *line, gsize len, PstFlow *out)
 {
     if (len > LINE_MAX_BYTES || !g_utf8_validate(line, (gssize)len, NULL) ||
@@ -376,12 +523,11 @@ gboolean pst_codec_flow_from_json(const char *line, gsize len, PstFlow *out)
     for (gsize i = 0; i < G_N_ELEMENTS(fields); i++) {
         JsonNode *node =
             fields[i].kind != 'H' ? json_object_get_member(object, fields[i].key) : NULL;
-        if (node != NULL && !JSON_NODE_HOLDS_NULL(node) && !read_field(&fields[i], node, &flow))
+        if (node == NULL)
+            continue;
+        Value value = value_of(node);
+        if (!read_field(&fields[i], &value, &flow))
             return FALSE;
     }
-    if (!pst_addr_present(&flow.src_addr) || !pst_addr_present(&flow.dst_addr))
-        return FALSE;
-    settle(&flow);
-    *out = flow;
-    return TRUE;
+    return finish(&flow, out);
 }

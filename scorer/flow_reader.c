@@ -85,6 +85,19 @@ static Form form_of(const FlowReader *r)
     return i < r->end && (r->window[i] == '"' || r->window[i] == '}') ? FORM_JSON : FORM_PROTOBUF;
 }
 
+/* An object in the plain form, and behind it the line's end or the next object. FALSE: none, or it
+ * must be looked at more closely. */
+static gboolean take_plain(FlowReader *r, PstFlow *out)
+{
+    const char *start = (const char *)r->window + r->at;
+    gsize left = r->end - r->at;
+    gsize n = left > 0 && *start == '{' ? pst_codec_flow_from_plain_json(start, left, out) : 0;
+    if (n == 0 || n == left || (start[n] != '\n' && start[n] != '{'))
+        return FALSE;
+    r->at += start[n] == '\n' ? n + 1 : n;
+    return TRUE;
+}
+
 /* The next line without its end; of several objects on one line (goflow2's workers do not wait for
  * one another's newline) the next object. FALSE: none is complete yet. */
 static gboolean take_line(FlowReader *r, const char **out_line, gsize *out_len)
@@ -116,6 +129,8 @@ static FlowRead next_json(FlowReader *r, PstFlow *out_flow, GError **error)
     for (gboolean too_long = FALSE;;) {
         const char *line;
         gsize len;
+        if (!too_long && take_plain(r, out_flow))
+            return FLOW_READ_FLOW;
         if (take_line(r, &line, &len)) {
             if (too_long)
                 return FLOW_READ_REFUSED;

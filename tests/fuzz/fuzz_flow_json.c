@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Any bytes as a line of JSON: refused, or a flow that is printed and read again as the same. */
+/* Any bytes as a line of JSON: refused, or a flow that is printed and read again as the same. What
+ * the reader of the plain form takes, the other one reads as the same flow. */
 #include <glib.h>
 #include <stdint.h>
 #include <string.h>
@@ -11,6 +12,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     PstFlow flow, again;
+    gsize plain = pst_codec_flow_from_plain_json((const char *)data, size, &flow);
+    g_assert(plain <= size);
+    if (plain > 0) {
+        g_assert(pst_codec_flow_from_json((const char *)data, plain, &again));
+        g_assert(memcmp(&flow, &again, sizeof flow) == 0);
+    }
     if (!pst_codec_flow_from_json((const char *)data, size, &flow))
         return 0;
     g_autoptr(GString) first = g_string_new(NULL);

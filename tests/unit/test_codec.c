@@ -263,3 +263,67 @@ Test(json, text_is_always_valid)
     pst_json_append_i64(out, G_MININT64);
     cr_assert_str_eq(out->str, "null \"a\\u0000b\" 0.1 0.3333333333333333 -9223372036854775808");
 }
+
+/* --- the plain form ------------------------------------------------------------------------ */
+
+#define ENDS "\"src_addr\":\"192.0.2.1\",\"dst_addr\":\"2001:db8::5\""
+
+Test(codec, what_we_print_is_plain_and_both_readers_agree)
+{
+    PstFlow some[] = {test_flow("192.0.2.1", "203.0.113.5", 25, G_GINT64_CONSTANT(1777638896000)),
+                      test_flow_full()};
+    some[1].bytes = some[1].packets = some[1].reverse_bytes = some[1].reverse_packets =
+        some[1].sampling_rate = G_MAXINT64; /* beyond, json-glib reads no number */
+    for (guint i = 0; i < 2; i++) {
+        g_autoptr(GString) json = g_string_new(NULL);
+        PstFlow plain, other;
+        pst_codec_flow_json(&some[i], json);
+        cr_assert_eq(pst_codec_flow_from_plain_json(json->str, json->len, &plain), json->len);
+        cr_assert(pst_codec_flow_from_json(json->str, json->len, &other));
+        cr_assert_eq(memcmp(&plain, &other, sizeof plain), 0, "%s", json->str);
+        for (gsize len = 0; len < json->len; len++)
+            cr_assert_eq(pst_codec_flow_from_plain_json(json->str, len, &plain), 0);
+    }
+}
+
+Test(codec, plain_reader_stops_behind_the_object)
+{
+    PstFlow flow;
+    const char *text = "{" ENDS "}{" ENDS "}";
+    cr_assert_eq(pst_codec_flow_from_plain_json(text, strlen(text), &flow), strlen(text) / 2);
+    text = " {\t" ENDS " , \"packets\" : 7 , \"unknown\":\"x\" }\n";
+    cr_assert_eq(pst_codec_flow_from_plain_json(text, strlen(text), &flow), strlen(text) - 1);
+    cr_assert_eq(flow.packets, 7);
+}
+
+Test(codec, what_is_not_plain_is_left_to_the_other_reader)
+{
+    static const char *const texts[] = {
+        "",
+        "{}",
+        "{" ENDS,
+        "{" ENDS ",}",
+        "{" ENDS ",\"packets\":1,\"packets\":2}",
+        "{" ENDS ",\"packets\":1.0}",
+        "{" ENDS ",\"packets\":-1}",
+        "{" ENDS ",\"packets\":01}",
+        "{" ENDS ",\"packets\":1e3}",
+        "{" ENDS ",\"packets\":9223372036854775808}",
+        "{" ENDS ",\"packets\":null}",
+        "{" ENDS ",\"packets\":\"many\"}",
+        "{" ENDS ",\"tcp_flags\":65536}",
+        "{" ENDS ",\"as_path\":[]}",
+        "{" ENDS ",\"type\":\"\\u0049PFIX\"}",
+        "{" ENDS ",\"type\":\"\xc3\xa4\"}",
+        "{" ENDS ",\"type\":\"\x01\"}",
+        "[{" ENDS "}]",
+        "{\"src_addr\":\"192.0.2.1\"}",
+        "{\"src_addr\":\"192.0.2.256\",\"dst_addr\":\"192.0.2.1\"}",
+    };
+    for (gsize i = 0; i < G_N_ELEMENTS(texts); i++) {
+        PstFlow flow = {.packets = 77};
+        cr_assert_eq(pst_codec_flow_from_plain_json(texts[i], strlen(texts[i]), &flow), 0, "%s",
+                     texts[i]);
+        cr_assert_eq(flow.packets, 77, "untouched");
+    }
+}
