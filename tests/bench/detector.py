@@ -14,7 +14,7 @@ import time
 from chance import median_interval, poisson_interval, wilson_interval
 from table import print_table, short
 
-SHARD_UNIT_DAYS = 250_000
+SHARD_UNIT_DAYS = 500_000
 METHODS = {"edet": "EDET", "fixed": "82 in 5 min", "scaled": "82/N in 5 min",
            "average": "10 × average"}
 # design/detector.md, "What it must show"; one direction, one router, reviewed learning.
@@ -97,7 +97,7 @@ class Progress:
 
 def run_shards(tools, args):
     """All shards, in their order whatever the number of jobs."""
-    shards = max(1, round(args.unit_days / SHARD_UNIT_DAYS), args.trials // 50)
+    shards = max(1, round(args.unit_days / SHARD_UNIT_DAYS), args.trials // 100)
     progress = Progress(shards)
     line = command(tools, args)
 
