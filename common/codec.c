@@ -41,7 +41,7 @@ static guint32 growth_field(guint32 i)
 
 static inline guint8 *put_number(guint8 *p, guint32 number, guint64 value)
 {
-    return value == 0 ? p : pst_put_varint(pst_put_tag(p, number, PST_WIRE_VARINT), value);
+    return value == 0 ? p : pst_put_varint_wide(pst_put_tag(p, number, PST_WIRE_VARINT), value);
 }
 
 static inline guint8 *put_addr(guint8 *p, guint32 number, PstAddr addr)

@@ -4,6 +4,7 @@
 #include "codec.h"
 #include "flow_builder.h"
 #include "json.h"
+#include "varint.h"
 
 #define T0 G_GINT64_CONSTANT(1777638896123456789)
 
@@ -43,6 +44,21 @@ Test(codec, flow_survives_the_bus)
     assert_roundtrip(&flow);
     PstFlow full = test_flow_full();
     assert_roundtrip(&full);
+}
+
+/* One bit, all bits, and the neighbours of each power of two. */
+Test(codec, numbers_without_a_loop_are_written_as_with_one)
+{
+    for (guint bit = 0; bit < 64; bit++) {
+        guint64 power = G_GUINT64_CONSTANT(1) << bit;
+        const guint64 values[] = {power - 1, power, power + 1, power | 0x2a, ~power, power * 3};
+        for (gsize i = 0; i < G_N_ELEMENTS(values); i++) {
+            guint8 loop[16], wide[16];
+            gsize n = (gsize)(pst_put_varint(loop, values[i]) - loop);
+            cr_assert_eq((gsize)(pst_put_varint_wide(wide, values[i]) - wide), n);
+            cr_assert_arr_eq(wide, loop, n, "%" G_GINT64_MODIFIER "x", values[i]);
+        }
+    }
 }
 
 Test(codec, absent_and_zero_differ)
