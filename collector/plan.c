@@ -6,7 +6,8 @@
 
 enum { PROTO_TCP = 6 };
 
-/* How the bytes are copied. The exact forms cover nearly all templates. */
+/* How the bytes are copied. The exact forms cover nearly all templates. The steps of a plan stand
+ * in this order. */
 typedef enum {
     COPY_NUMBER, /* any width into any size, clamped */
     COPY_8,
@@ -15,7 +16,8 @@ typedef enum {
     COPY_32_64,
     COPY_64,
     COPY_ADDR4,
-    COPY_OTHER /* other addresses, MACs, and what shares its target with another element */
+    COPY_OTHER, /* other addresses, MACs, and what shares its target with a step before it */
+    COPY_COUNT
 } Copy;
 
 typedef struct {
@@ -47,6 +49,7 @@ struct Plan {
     guint32 seen;
     guint32 narrow;
     guint n_steps;
+    guint16 first[COPY_COUNT + 1]; /* the first step of each kind; at the end n_steps */
     guint n_segments;
     guint16 *segment_len; /* owned */
     Step *steps;          /* owned */
@@ -88,6 +91,14 @@ static gint step_order(gconstpointer left, gconstpointer right)
     if (a->element->rank != b->element->rank)
         return a->element->rank < b->element->rank ? -1 : 1;
     return a->field > b->field ? -1 : 1;
+}
+
+static gint copy_order(gconstpointer left, gconstpointer right)
+{
+    const Step *a = left, *b = right;
+    if (a->copy != b->copy)
+        return a->copy < b->copy ? -1 : 1;
+    return step_order(left, right);
 }
 
 static void mark_weak(GArray *steps)
@@ -163,10 +174,16 @@ Plan *plan_compile(const Field *fields, gsize n, guint16 version)
     g_array_append_val(lens, at.offset);
     g_array_sort(steps, step_order);
     mark_weak(steps);
+    g_array_sort(steps, copy_order);
     plan->n_segments = lens->len;
     plan->segment_len = g_memdup2(lens->data, lens->len * sizeof(guint16));
     plan->n_steps = steps->len;
     plan->steps = g_memdup2(steps->data, steps->len * sizeof(Step));
+    for (guint copy = 0, i = 0; copy <= COPY_COUNT; copy++) {
+        while (i < plan->n_steps && plan->steps[i].copy < copy)
+            i++;
+        plan->first[copy] = (guint16)i;
+    }
     find_spots(plan);
     return plan;
 }
@@ -295,10 +312,10 @@ static void run_other(const Step *step, const guint8 *at, Record *out)
     plan_store(step->element, number ? pst_load_be(at, step->width) : 0, at, step->weak, out);
 }
 
-static inline void run_step(const Step *step, const guint8 *at, Record *out)
+static inline void run_step(Copy copy, const Step *step, const guint8 *at, Record *out)
 {
     guint8 *target = (guint8 *)out + step->target;
-    switch ((Copy)step->copy) {
+    switch (copy) {
     case COPY_8:
         *target = *at;
         break;
@@ -330,9 +347,39 @@ static inline void run_step(const Step *step, const guint8 *at, Record *out)
         store_number(target, step->element->size, pst_load_be(at, step->width));
         break;
     case COPY_OTHER:
+    case COPY_COUNT:
+    default:
         run_other(step, at, out);
         break;
     }
+}
+
+/* A loop for one kind. @copy and @one_segment are constants: nothing is left of the switch, nor of
+ * the look at @bases where it can only say 0. */
+static inline __attribute__((always_inline)) void run_kind(const Plan *plan, Copy copy,
+                                                           gboolean one_segment,
+                                                           const guint8 *record,
+                                                           const guint32 *bases, Record *out)
+{
+    const Step *end = plan->steps + plan->first[copy + 1];
+    for (const Step *step = plan->steps + plan->first[copy]; step < end; step++) {
+        const guint8 *start = one_segment ? record : record + bases[step->segment];
+        run_step(copy, step, start + step->offset, out);
+    }
+}
+
+static inline __attribute__((always_inline)) void run_steps(const Plan *plan, gboolean one_segment,
+                                                            const guint8 *record,
+                                                            const guint32 *bases, Record *out)
+{
+    run_kind(plan, COPY_NUMBER, one_segment, record, bases, out);
+    run_kind(plan, COPY_8, one_segment, record, bases, out);
+    run_kind(plan, COPY_16, one_segment, record, bases, out);
+    run_kind(plan, COPY_32, one_segment, record, bases, out);
+    run_kind(plan, COPY_32_64, one_segment, record, bases, out);
+    run_kind(plan, COPY_64, one_segment, record, bases, out);
+    run_kind(plan, COPY_ADDR4, one_segment, record, bases, out);
+    run_kind(plan, COPY_OTHER, one_segment, record, bases, out);
 }
 
 void plan_run(const Plan *plan, const guint8 *record, const guint32 *bases, Record *out)
@@ -341,10 +388,10 @@ void plan_run(const Plan *plan, const guint8 *record, const guint32 *bases, Reco
     out->icmp = 0;
     out->seen = plan->seen;
     out->narrow = plan->narrow;
-    for (guint i = 0; i < plan->n_steps; i++) {
-        const Step *step = &plan->steps[i];
-        run_step(step, record + bases[step->segment] + step->offset, out);
-    }
+    if (plan->n_segments == 1)
+        run_steps(plan, TRUE, record, bases, out);
+    else
+        run_steps(plan, FALSE, record, bases, out);
     if (plan->proto != 0) {
         out->flow.proto = plan->proto;
         out->flow.has |= PST_HAS_PROTO;
