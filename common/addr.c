@@ -152,19 +152,24 @@ static guint8 family_bits(guint8 family)
     return family == PST_AF_INET ? 32 : family == PST_AF_INET6 ? 128 : 0;
 }
 
-/* The mask of byte @index under a prefix of @len bits. */
-static guint8 mask_byte(guint8 len, guint index)
+/* The first @len bits of a word; @len ≤ 64. */
+static inline guint64 mask_of(guint len)
 {
-    guint covered = len > index * 8 ? len - index * 8 : 0;
-    return covered >= 8 ? 0xff : (guint8)(0xff00u >> covered);
+    return len == 0 ? 0 : G_MAXUINT64 << (64 - len);
+}
+
+static inline void mask_word(guint8 *word, guint64 mask)
+{
+    guint64 masked = GUINT64_TO_BE(load_be64(word) & mask);
+    memcpy(word, &masked, sizeof masked);
 }
 
 PstPrefix pst_prefix_of(const PstAddr *addr, guint8 len)
 {
     g_assert(len <= family_bits(addr->family));
     PstPrefix prefix = {.addr = *addr, .len = len};
-    for (guint i = 0; i < sizeof prefix.addr.bytes; i++)
-        prefix.addr.bytes[i] &= mask_byte(len, i);
+    mask_word(prefix.addr.bytes, mask_of(MIN(len, 64)));
+    mask_word(prefix.addr.bytes + 8, mask_of(MAX(len, 64) - 64));
     return prefix;
 }
 

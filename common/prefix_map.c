@@ -7,6 +7,8 @@
  *                     ── SPLIT | block ───▶ blocks[block * 256 + (addr & 255)] ─▶ items[…]
  *
  * The root is 64 MiB of which only touched pages exist; 0.0.0.0/0 stands apart for that reason.
+ * Most addresses are strangers': a bit for each /16 says whether the root knows anything there, and
+ * the 8 KiB of these bits stay in the cache, which the root does not.
  * IPv6: one sorted run of prefixes per length, longest first; own networks have few lengths.
  */
 #include "prefix_map.h"
@@ -15,6 +17,7 @@
 
 #define ROOT_ENTRIES (1u << 24)
 #define SPLIT        0x80000000u
+#define USED_WORDS   (65536 / 64)
 
 typedef struct {
     PstPrefix prefix;
@@ -29,11 +32,12 @@ typedef struct {
 
 struct PstPrefixMap {
     gboolean sealed;
-    GArray *items;   /* Item; number 0 is nobody */
-    guint32 *root;   /* NULL: no IPv4 prefix */
-    GArray *blocks;  /* guint32, 256 each */
-    guint32 v4_all;  /* item of 0.0.0.0/0, or 0 */
-    GArray *v6_runs; /* Run, longest first */
+    GArray *items;            /* Item; number 0 is nobody */
+    guint32 *root;            /* NULL: no IPv4 prefix */
+    guint64 used[USED_WORDS]; /* bit N: the root has entries in /16 number N */
+    GArray *blocks;           /* guint32, 256 each */
+    guint32 v4_all;           /* item of 0.0.0.0/0, or 0 */
+    GArray *v6_runs;          /* Run, longest first */
 };
 
 PstPrefixMap *pst_prefix_map_new(void)
@@ -131,6 +135,9 @@ static void place_v4(PstPrefixMap *map, guint32 index)
     }
     if (map->root == NULL)
         map->root = g_new0(guint32, ROOT_ENTRIES);
+    guint32 covered = prefix->len < 16 ? 1u << (16 - prefix->len) : 1;
+    for (guint32 i = first >> 16; i < (first >> 16) + covered; i++)
+        map->used[i / 64] |= G_GUINT64_CONSTANT(1) << i % 64;
     if (prefix->len <= 24) {
         guint32 n = 1u << (24 - prefix->len);
         for (guint32 i = 0; i < n; i++)
@@ -167,9 +174,9 @@ gsize pst_prefix_map_size(const PstPrefixMap *map)
 
 static guint32 find_v4(const PstPrefixMap *map, const PstAddr *addr)
 {
-    if (map->root == NULL)
-        return map->v4_all;
     guint32 number = v4_number(addr);
+    if ((map->used[number >> 22] >> (number >> 16) % 64 & 1) == 0)
+        return map->v4_all;
     guint32 entry = map->root[number >> 8];
     if (entry & SPLIT)
         entry = g_array_index(map->blocks, guint32, (entry & ~SPLIT) * 256 + (number & 255));
