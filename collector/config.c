@@ -63,6 +63,10 @@ const PstConfRow config_rows[] = {
         .def = "32M", .help = "Bytes so kept, over all exporters."),
     ROW(exporters_max, PST_CONF_INT, .unit = "", .min = 1, .max = 1000000, .def = "16384",
         .help = "Exporters known at a time; more are refused, and counted."),
+    ROW(state, PST_CONF_TEXT, .unit = "", .def = "auto",
+        .help = "File in which templates, sampling rates and sequence numbers outlive the program. "
+                "auto: PRODUCER.state in systemd's state directory or beside an embedded bus; no "
+                "file with json: or when files are read. none: no file."),
     ROW(verify, PST_CONF_BOOL, .unit = "", .def = "no",
         .help = "Decode everything a second time with libfixbuf and count differences (slow)."),
     {.name = NULL},
@@ -166,4 +170,30 @@ Rules *config_rules(const Config *config, GError **error)
         }
     }
     return load_rates(config, rules, error) ? g_steal_pointer(&rules) : NULL;
+}
+
+gboolean config_state_named(const Config *config)
+{
+    return !empty(config->state) && !g_str_equal(config->state, "auto") &&
+           !g_str_equal(config->state, "none");
+}
+
+char *config_state_path(const Config *config, const char *producer, gboolean reads_files)
+{
+    static const char embedded[] = "embedded:";
+    if (config_state_named(config))
+        return g_strdup(config->state);
+    if (empty(config->state) || g_str_equal(config->state, "none") || reads_files ||
+        g_str_has_prefix(config->output, "json:"))
+        return NULL;
+    g_autofree char *folder = NULL;
+    const char *ours = g_getenv("STATE_DIRECTORY"); /* systemd.exec(5); several by colons */
+    if (!empty(ours))
+        folder = g_strndup(ours, strcspn(ours, ":"));
+    else if (g_str_has_prefix(config->output, embedded))
+        folder = g_path_get_dirname(config->output + strlen(embedded));
+    if (folder == NULL)
+        return NULL;
+    g_autofree char *name = g_strdelimit(g_strconcat(producer, ".state", NULL), "/", '_');
+    return g_build_filename(folder, name, NULL);
 }

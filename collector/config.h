@@ -29,6 +29,7 @@ typedef struct {
     gint64 hold_bytes;
     gint64 hold_bytes_all;
     gint64 exporters_max;
+    char *state;
     gboolean verify;
 } Config;
 
@@ -40,6 +41,11 @@ gboolean config_check(const Config *config, GError **error) G_GNUC_WARN_UNUSED_R
 
 /* Networks, exporter list and overrides, read from their files. @error USAGE. Given. */
 Rules *config_rules(const Config *config, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* Where the state file is; NULL: nowhere. @reads_files: captures are input. Given. */
+char *config_state_path(const Config *config, const char *producer, gboolean reads_files);
+/* TRUE: the operator named the file himself. */
+gboolean config_state_named(const Config *config);
 
 /* @error USAGE: no port number. */
 gboolean config_ports(const Config *config, PortSet *out, GError **error) G_GNUC_WARN_UNUSED_RESULT;

@@ -95,24 +95,24 @@ static FlowContext context_of(const Domain *domain, const Message *message, gint
     };
 }
 
-/* Options data: sampling rates, and when the exporter's uptime began. */
-static void take_options(Run *run, const Record *record)
+/* Options data: sampling rates, when the exporter's uptime began, what it tells of itself. */
+static void take_options(Run *run, const Record *record, const guint8 *bytes, gsize len)
 {
     Domain *domain = run->domain;
     run->decoder->counts.options++;
     (void)sampling_learn(&domain->sampling, record, run->context.received_ns);
-    if (record_saw(record, RAW_INIT_MS) && record->raw[RAW_INIT_MS] != 0)
+    if (record_saw(record, RAW_INIT_MS) && record->raw[RAW_INIT_MS] != 0 &&
+        record->raw[RAW_INIT_MS] != domain->init_ms) {
         domain->init_ms = record->raw[RAW_INIT_MS];
+        domain->init_changes++;
+    }
+    notes_learn(&domain->notes, run->template, pst_cursor(bytes, len));
 }
 
-/* A decoded record: finished, judged, handed on. */
+/* A decoded record of a flow: finished, judged, handed on. */
 static void finish(Run *run, Record *record)
 {
     Decoder *decoder = run->decoder;
-    if (run->template->options) {
-        take_options(run, record);
-        return;
-    }
     normalize_record(record, &run->context, &decoder->counts.nonsense);
     gint64 event_ns = pst_flow_event_ns(&record->flow);
     if (event_ns <= run->context.received_ns + CLOCK_AHEAD_NS)
@@ -123,11 +123,14 @@ static void finish(Run *run, Record *record)
     decoder->options.flow(decoder->options.user, &record->flow, run->domain);
 }
 
-static void decode_record(Run *run, const guint8 *bytes, const guint32 *bases)
+static void decode_record(Run *run, const guint8 *bytes, gsize len, const guint32 *bases)
 {
     Record *record = &run->decoder->record;
     plan_run(run->template->plan, bytes, bases, record);
-    finish(run, record);
+    if (run->template->options)
+        take_options(run, record, bytes, len);
+    else
+        finish(run, record);
 }
 
 /* May this record be skipped unread? */
@@ -153,11 +156,11 @@ static void decode_fixed(Run *run, PstCursor *set, gsize len)
         bytes = pst_cursor_take(set, len);
         run->records++;
         if (!is_other(run, bytes, bases))
-            decode_record(run, bytes, bases);
+            decode_record(run, bytes, len, bases);
     }
     if (bytes != NULL && probe_due(run)) {
         run->domain->probed_ns = run->context.received_ns;
-        decode_record(run, bytes, bases);
+        decode_record(run, bytes, len, bases);
     }
 }
 
@@ -175,11 +178,11 @@ static void decode_varying(Run *run, PstCursor *set)
         bytes = next;
         run->records++;
         if (!is_other(run, bytes, decoder->bases))
-            decode_record(run, bytes, decoder->bases);
+            decode_record(run, bytes, (gsize)(set->at - bytes), decoder->bases);
     }
     if (bytes != NULL && probe_due(run)) {
         run->domain->probed_ns = run->context.received_ns;
-        decode_record(run, bytes, decoder->bases);
+        decode_record(run, bytes, (gsize)(set->at - bytes), decoder->bases);
     }
 }
 
@@ -338,6 +341,17 @@ static void take_templates(Decoder *decoder, Domain *domain, const Session *sess
     }
 }
 
+/* The first message since our own restart. If the exporter started anew meanwhile, the numbers of
+ * its old templates may mean other things now: their data waits for the new ones. */
+static void check_resumed(Domain *domain, const Message *message, guint16 port)
+{
+    domain->resumed = FALSE;
+    if (!ledger_resumed_anew(domain->ledger, message, port))
+        return;
+    templates_withdraw_all(&domain->templates, FALSE, port);
+    templates_withdraw_all(&domain->templates, TRUE, port);
+}
+
 static void take_message(Decoder *decoder, Domain *domain, const Session *session, Message *message,
                          gint64 received_ns)
 {
@@ -388,6 +402,8 @@ void decoder_message(Decoder *decoder, Domain *domain, Message *message, guint16
                      gint64 received_ns)
 {
     Session session = {.templates = &domain->templates, .hold = &domain->hold, .port = port};
+    if (G_UNLIKELY(domain->resumed))
+        check_resumed(domain, message, port);
     take_message(decoder, domain, &session, message, received_ns);
 }
 

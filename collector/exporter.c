@@ -27,6 +27,7 @@ struct Exporters {
     guint64 key[2];        /* of the hash: strangers choose the addresses */
     HoldBudget budget;
     guint n_shown;
+    gboolean ending;
 };
 
 static guint exporter_hash(gconstpointer exporter)
@@ -95,8 +96,11 @@ static void domain_free(Exporters *exporters, Domain *domain)
     while (domain->streams != NULL)
         domain_end_stream(exporters, domain, domain->streams->id);
     g_hash_table_remove(exporters->domains, domain);
+    if (exporters->options.gone != NULL && !exporters->ending)
+        exporters->options.gone(exporters->options.user, domain);
     templates_clear(&domain->templates);
     sampling_clear(&domain->sampling);
+    notes_clear(&domain->notes);
     hold_clear(&domain->hold, &exporters->budget);
     ledger_unref(domain->ledger);
     g_free(domain);
@@ -131,6 +135,7 @@ void exporters_free(Exporters *exporters)
 {
     if (exporters == NULL)
         return;
+    exporters->ending = TRUE;
     GHashTableIter iter;
     gpointer exporter;
     g_hash_table_iter_init(&iter, exporters->exporters);
@@ -212,7 +217,7 @@ static struct ExporterCells *cells_new(Exporters *exporters, const PstAddr *addr
 }
 
 static Exporter *exporter_ensure(Exporters *exporters, const PstAddr *addr, guint64 hash,
-                                 Drop *out_drop)
+                                 gint64 now_ns, Drop *out_drop)
 {
     Exporter key = {.hash = hash, .addr = *addr};
     Exporter *exporter = g_hash_table_lookup(exporters->exporters, &key);
@@ -231,6 +236,8 @@ static Exporter *exporter_ensure(Exporters *exporters, const PstAddr *addr, guin
     exporter->addr = *addr;
     exporter->operator_rate = operator_rate(exporters, addr);
     g_hash_table_add(exporters->exporters, exporter);
+    if (exporters->options.born != NULL)
+        exporters->options.born(exporters->options.user, exporters, exporter, now_ns);
     return exporter;
 }
 
@@ -284,6 +291,19 @@ Domain *exporters_peek(Exporters *exporters, const PstAddr *addr, guint32 id)
     return g_hash_table_lookup(exporters->domains, &key);
 }
 
+/* An exporter that was just born may have brought its domains with it. */
+static Domain *domain_ensure(Exporters *exporters, Exporter *exporter, const Domain *key,
+                             gint64 now_ns, Drop *out_drop)
+{
+    Domain *domain = g_hash_table_lookup(exporters->domains, key);
+    if (domain != NULL)
+        return domain;
+    if (make_room(exporters, exporter, now_ns))
+        return domain_new(exporters, exporter, key);
+    *out_drop = DROP_EXPORTERS_BOUND;
+    return NULL;
+}
+
 Domain *exporters_domain(Exporters *exporters, const PstAddr *addr, guint32 id, gint64 now_ns,
                          Drop *out_drop)
 {
@@ -291,14 +311,11 @@ Domain *exporters_domain(Exporters *exporters, const PstAddr *addr, guint32 id, 
     Domain key = domain_key(exporters, addr, id, &addr_hash);
     Domain *domain = g_hash_table_lookup(exporters->domains, &key);
     if (domain == NULL) {
-        Exporter *exporter = exporter_ensure(exporters, addr, addr_hash, out_drop);
-        if (exporter == NULL)
+        Exporter *exporter = exporter_ensure(exporters, addr, addr_hash, now_ns, out_drop);
+        domain =
+            exporter != NULL ? domain_ensure(exporters, exporter, &key, now_ns, out_drop) : NULL;
+        if (domain == NULL)
             return NULL;
-        if (!make_room(exporters, exporter, now_ns)) {
-            *out_drop = DROP_EXPORTERS_BOUND;
-            return NULL;
-        }
-        domain = domain_new(exporters, exporter, &key);
     }
     domain->seen_ns = now_ns;
     domain->exporter->seen_ns = now_ns;
@@ -317,13 +334,19 @@ HoldBudget *exporters_budget(Exporters *exporters)
     return &exporters->budget;
 }
 
+guint domain_changes(const Domain *domain)
+{
+    return domain->templates.changes + domain->sampling.changes + domain->notes.changes +
+           domain->init_changes;
+}
+
 const Sampling *domain_elsewhere(const Domain *domain)
 {
     const Sampling *found = NULL;
     for (const Domain *other = domain->exporter->domains; other != NULL; other = other->next) {
         if (other == domain || other->sampling.n == 0)
             continue;
-        if (found != NULL)
+        if (found != NULL && !sampling_alike(found, &other->sampling))
             return NULL;
         found = &other->sampling;
     }

@@ -13,6 +13,7 @@
  */
 #include "hold.h"
 #include "ledger.h"
+#include "notes.h"
 #include "prefix_map.h"
 #include "sampling.h"
 #include "stats.h"
@@ -28,6 +29,7 @@ enum {
 };
 
 typedef struct Exporter Exporter;
+typedef struct Exporters Exporters;
 typedef struct Domain Domain;
 
 /* A domain's share of a TCP connection or an IPFIX file: what lives and goes with such a transport
@@ -49,16 +51,23 @@ struct Domain {
     guint32 id;
     Templates templates;
     Sampling sampling;
+    Notes notes;
     Hold hold;
     Stream *streams; /* owned */
     Ledger *ledger;  /* one reference */
     guint64 init_ms;
+    guint init_changes;
     gint64 seen_ns;
     gint64 probed_ns;       /* when a record was last decoded for its event time alone */
     gint64 newest_event_ns; /* over all its flows */
     gint64 beat_event_ns;   /* as of the last heartbeat */
     gint64 beat_at_ns;      /* UTC ns */
     gboolean beat_due;      /* something came since */
+    gboolean resumed;       /* known from before our own restart, and nothing came since */
+    guint saved_changes;    /* of domain_changes(), as of the last save */
+    gint64 saved_ns;        /* when its memory was saved last … */
+    gint64 marked_ns;       /* … and its sequences, … */
+    gint64 marked_seen_ns;  /* … and seen_ns as of then; 0: never */
 };
 
 struct Exporter {
@@ -82,9 +91,11 @@ typedef struct {
     gsize hold_bytes_max;    /* of all domains */
     gsize hold_domain_bytes; /* of one */
     PstStats *stats;         /* borrowed */
+    /* For who remembers exporters longer than we live (saver.h); may be NULL. */
+    void (*born)(gpointer user, Exporters *exporters, Exporter *exporter, gint64 now_ns);
+    void (*gone)(gpointer user, const Domain *domain); /* not at the end of the program */
+    gpointer user;
 } ExportersOptions;
-
-typedef struct Exporters Exporters;
 
 Exporters *exporters_new(const ExportersOptions *options);
 void exporters_free(Exporters *exporters);
@@ -110,7 +121,11 @@ Domain *exporters_domains(Exporters *exporters, const PstAddr *addr);
 /* Forgets @domain's share of session @id; what it holds must be gone. Unknown: nothing happens. */
 void domain_end_stream(Exporters *exporters, Domain *domain, guint32 id);
 
-/* Sampling of another domain of the same exporter, if it alone has any; else NULL. */
+/* Grows whenever something of @domain changes that is kept over a restart. */
+guint domain_changes(const Domain *domain);
+
+/* Sampling of another domain of the same exporter, if it alone has any, or if all others that have
+ * any agree on one rate; else NULL. */
 const Sampling *domain_elsewhere(const Domain *domain);
 
 typedef void (*DomainVisit)(gpointer user, Domain *domain);

@@ -4,6 +4,7 @@
 #include <math.h>
 
 #define GAP_NS   G_GINT64_CONSTANT(1000000000)
+#define NS_PER_S GAP_NS
 #define DOUBT_NS (60 * GAP_NS) /* while the exporter's unit is in doubt */
 
 /* Datagrams that may overtake one another. */
@@ -11,6 +12,9 @@ enum { REORDER_DATAGRAMS = 64 };
 /* A jump beyond this is a new counter, not a loss: datagrams, and records. */
 enum { JUMP_DATAGRAMS = 1000000, JUMP_RECORDS = 8000000 };
 enum { UPTIME_BACK_MS = 1000, RECORD_BYTES_USUAL = 50 };
+/* After our own restart: how much faster than ever seen a number may have grown, and for how long
+ * a time at most that is reckoned. */
+enum { RATE_SLACK = 4, AWAY_S_MAX = 14 * 86400 };
 
 /* A message that held data which could not be decoded at once. */
 typedef enum {
@@ -75,13 +79,26 @@ static void drop_gap(Sequence *sequence, guint i)
             (sequence->n_gaps - i) * sizeof sequence->gaps[0]);
 }
 
+static guint64 gap_datagrams(const Sequence *sequence, const Gap *gap)
+{
+    return sequence->datagrams ? gap->len : (guint64)ceil(gap->len / MAX(sequence->mean, 1.0));
+}
+
+static guint64 gap_records(const Sequence *sequence, const Gap *gap)
+{
+    return sequence->datagrams ? (guint64)llround(gap->len * MAX(sequence->mean, 1.0)) : gap->len;
+}
+
 static void charge(Ledger *ledger, const Sequence *sequence, const Gap *gap,
                    guint64 *kernel_datagrams)
 {
-    double mean = MAX(sequence->mean, 1.0);
-    double datagrams = sequence->datagrams ? gap->len : ceil(gap->len / mean);
-    guint64 records = sequence->datagrams ? (guint64)llround(gap->len * mean) : gap->len;
-
+    double datagrams = (double)gap_datagrams(sequence, gap);
+    guint64 records = gap_records(sequence, gap);
+    ledger->lost_datagrams += (guint64)datagrams;
+    if (gap->down) {
+        ledger_lose(ledger, PST_LOSS_DOWN, records);
+        return;
+    }
     double malformed = MIN(datagrams, ledger->malformed);
     ledger->malformed -= (guint32)malformed;
     double kernel = MIN(datagrams - malformed, (double)*kernel_datagrams);
@@ -90,7 +107,6 @@ static void charge(Ledger *ledger, const Sequence *sequence, const Gap *gap,
     guint64 lost_malformed = (guint64)llround((double)records * malformed / datagrams);
     guint64 lost_kernel = (guint64)llround((double)records * kernel / datagrams);
     lost_kernel = MIN(lost_kernel, records - lost_malformed);
-    ledger->lost_datagrams += (guint64)datagrams;
     ledger->lost[PST_LOSS_MALFORMED] += lost_malformed;
     ledger->lost[PST_LOSS_KERNEL] += lost_kernel;
     ledger->lost[PST_LOSS_NETWORK] += records - lost_malformed - lost_kernel;
@@ -272,6 +288,7 @@ static void end_sequence(Ledger *ledger, Sequence *sequence)
     Unread *unread =
         sequence->slack > 0 ? unread_find(ledger, sequence->port, sequence->newest, is_open) : NULL;
     sequence->slack = 0;
+    sequence->marked_ns = 0;
     if (unread != NULL)
         unread_loosen(ledger, unread);
 }
@@ -293,10 +310,8 @@ static Sequence *sequence_of(Ledger *ledger, guint16 port, gint64 now_ns)
     Sequence *oldest = &ledger->sequences[0];
     for (guint i = 0; i < LEDGER_PORTS; i++) {
         Sequence *sequence = &ledger->sequences[i];
-        if (sequence->valid && sequence->port == port) {
-            sequence->used_ns = now_ns;
+        if (sequence->valid && sequence->port == port)
             return sequence;
-        }
         if (oldest->valid && (!sequence->valid || sequence->used_ns < oldest->used_ns))
             oldest = sequence;
     }
@@ -324,8 +339,10 @@ static gboolean fill_gap(Ledger *ledger, Sequence *sequence, guint32 from, guint
         guint32 before = from - gap->from;
         if (before >= gap->len || len > gap->len - before)
             continue;
-        Gap behind = {
-            .from = from + len, .len = gap->len - before - len, .found_ns = gap->found_ns};
+        Gap behind = {.from = from + len,
+                      .len = gap->len - before - len,
+                      .found_ns = gap->found_ns,
+                      .down = gap->down};
         if (before > 0)
             gap->len = before;
         else
@@ -368,15 +385,29 @@ static void pass(Ledger *ledger, Sequence *sequence, guint32 ahead, gint64 now_n
     }
     if (ahead == unread)
         return;
-    Gap gap = {.from = sequence->expected + unread, .len = ahead - unread, .found_ns = now_ns};
+    Gap gap = {.from = sequence->expected + unread,
+               .len = ahead - unread,
+               .found_ns = now_ns,
+               .down = sequence->resumed};
     push_gap(ledger, sequence, &gap);
+}
+
+/* How far ahead a number may be without being that of a new numbering. */
+static gint32 jump_max(const Sequence *sequence, gint64 now_ns)
+{
+    gint32 jump = sequence->datagrams ? JUMP_DATAGRAMS : JUMP_RECORDS;
+    if (!sequence->resumed)
+        return jump;
+    gint64 away_s = CLAMP((now_ns - sequence->used_ns) / NS_PER_S, 0, AWAY_S_MAX) + 1;
+    gint64 grown = away_s * sequence->per_s * RATE_SLACK;
+    return (gint32)CLAMP(grown, jump, G_MAXINT32);
 }
 
 /* What the number says about the message at @at that uses up @len numbers. */
 static Place follow(Ledger *ledger, Sequence *sequence, guint32 at, guint32 len, gint64 now_ns)
 {
     gint32 ahead = (gint32)(at - sequence->expected);
-    gint32 jump = sequence->datagrams ? JUMP_DATAGRAMS : JUMP_RECORDS;
+    gint32 jump = jump_max(sequence, now_ns);
     gint32 window = sequence->datagrams ? REORDER_DATAGRAMS
                                         : (gint32)(REORDER_DATAGRAMS * MAX(sequence->mean, 1.0));
     if (ahead < 0 && fill_gap(ledger, sequence, at, len)) {
@@ -497,6 +528,8 @@ void ledger_message(Ledger *ledger, const Message *message, guint16 port, guint3
         count_copy(ledger, sequence, records);
     if (records > 0)
         sequence->mean += (records - sequence->mean) / 16;
+    sequence->resumed = FALSE;
+    sequence->used_ns = now_ns;
     sequence->uptime_ms = message->uptime_ms;
     sequence->last = message->sequence;
     sequence->last_records = records;
@@ -544,6 +577,97 @@ guint64 ledger_expected_datagrams(const Ledger *ledger)
     return ledger->earlier_datagrams + ledger->datagrams - ledger->duplicates +
            ledger->lost_datagrams;
 }
+
+/* ---- over a restart ---- */
+
+/* Peaks are remembered, and slowly forgotten. */
+static void note_rate(Sequence *sequence, gint64 now_ns)
+{
+    gint64 passed_ns = now_ns - sequence->marked_ns;
+    gint32 numbers = (gint32)(sequence->expected - sequence->marked);
+    if (sequence->marked_ns != 0 && passed_ns >= NS_PER_S / 2 && numbers >= 0) {
+        double rate = numbers * 1e9 / (double)passed_ns;
+        sequence->per_s =
+            MAX((guint32)MIN(rate, G_MAXINT32), sequence->per_s - sequence->per_s / 256);
+    }
+    sequence->marked = sequence->expected;
+    sequence->marked_ns = now_ns;
+}
+
+/* What has passed in the numbering and is not yet charged to anybody. */
+static void add_undecided(const Ledger *ledger, LedgerMark *mark)
+{
+    for (guint i = 0; i < LEDGER_PORTS; i++) {
+        const Sequence *sequence = &ledger->sequences[i];
+        for (guint gap = 0; gap < sequence->n_gaps; gap++) {
+            mark->expected += gap_records(sequence, &sequence->gaps[gap]);
+            mark->expected_datagrams += gap_datagrams(sequence, &sequence->gaps[gap]);
+        }
+    }
+    for (guint i = 0; ledger->unread != NULL && i < ledger->unread->len; i++) {
+        const Unread *unread = &g_array_index(ledger->unread, Unread, i);
+        if (unread->state == UNREAD_TOLD && unread->records > unread->decoded)
+            mark->expected += unread->records - unread->decoded;
+    }
+}
+
+void ledger_mark(Ledger *ledger, gint64 now_ns, LedgerMark *out)
+{
+    *out = (LedgerMark){.id = ledger->id,
+                        .expected = ledger_expected(ledger),
+                        .expected_datagrams = ledger_expected_datagrams(ledger)};
+    add_undecided(ledger, out);
+    for (guint i = 0; i < LEDGER_PORTS; i++) {
+        Sequence *sequence = &ledger->sequences[i];
+        if (!sequence->valid)
+            continue;
+        note_rate(sequence, now_ns);
+        out->sequences[out->n++] = (SequenceMark){.version = sequence->version,
+                                                  .port = sequence->port,
+                                                  .datagrams = sequence->datagrams,
+                                                  .expected = sequence->expected,
+                                                  .uptime_ms = sequence->uptime_ms,
+                                                  .per_s = sequence->per_s,
+                                                  .mean = sequence->mean,
+                                                  .used_ns = sequence->used_ns};
+    }
+}
+
+void ledger_resume(Ledger *ledger, guint64 id, guint64 expected, guint64 expected_datagrams)
+{
+    if (id == 0 || id > G_MAXINT64)
+        return;
+    ledger->id = id;
+    ledger->earlier = MIN(expected, G_MAXINT64);
+    ledger->earlier_datagrams = MIN(expected_datagrams, G_MAXINT64);
+}
+
+void ledger_resume_sequence(Ledger *ledger, const SequenceMark *mark)
+{
+    Sequence *sequence = sequence_of(ledger, mark->port, mark->used_ns);
+    *sequence = (Sequence){.valid = TRUE,
+                           .resumed = TRUE,
+                           .version = mark->version,
+                           .port = mark->port,
+                           .datagrams = mark->datagrams,
+                           .expected = mark->expected,
+                           .uptime_ms = mark->uptime_ms,
+                           .per_s = mark->per_s,
+                           .mean = mark->mean,
+                           .used_ns = mark->used_ns};
+}
+
+gboolean ledger_resumed_anew(const Ledger *ledger, const Message *message, guint16 port)
+{
+    for (guint i = 0; i < LEDGER_PORTS; i++) {
+        const Sequence *sequence = &ledger->sequences[i];
+        if (sequence->valid && sequence->resumed && sequence->port == port)
+            return sequence->version == message->version && uptime_fell(sequence, message);
+    }
+    return FALSE;
+}
+
+/* ---- beats ---- */
 
 /* All that has ever grown. */
 static PstHeartbeat grown(const Ledger *ledger)

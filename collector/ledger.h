@@ -31,7 +31,29 @@ typedef struct {
     guint32 from;
     guint32 len;
     gint64 found_ns;
+    gboolean down; /* sent while no collector ran: no other cause is asked for */
 } Gap;
+
+/* What is kept of a sequence over a restart of the collector … */
+typedef struct {
+    guint16 version;
+    guint16 port;
+    gboolean datagrams;
+    guint32 expected;
+    guint32 uptime_ms;
+    guint32 per_s; /* how fast it grows at most, in its own numbers */
+    double mean;
+    gint64 used_ns;
+} SequenceMark;
+
+/* … and of a ledger. */
+typedef struct {
+    guint64 id;
+    guint64 expected; /* with what is not yet charged to anybody */
+    guint64 expected_datagrams;
+    guint n;
+    SequenceMark sequences[LEDGER_PORTS];
+} LedgerMark;
 
 typedef struct {
     gboolean valid;
@@ -49,6 +71,10 @@ typedef struct {
     guint32 doubted_times; /* … in so many datagrams */
     double mean;           /* records a datagram */
     gint64 used_ns;
+    gboolean resumed; /* known from before our own restart; nothing came since */
+    guint32 per_s;
+    guint32 marked; /* what was expected at the last mark … */
+    gint64 marked_ns;
     guint n_gaps;
     Gap gaps[LEDGER_GAPS];
 } Sequence;
@@ -120,6 +146,18 @@ guint64 ledger_estimate(gsize bytes);
 /* Charges gaps that nobody filled within a second. @kernel_datagrams: what the socket dropped and
  * nobody was charged for yet; used up. */
 void ledger_settle(Ledger *ledger, gint64 now_ns, guint64 *kernel_datagrams);
+
+/* What is to be kept over a restart, as of now. */
+void ledger_mark(Ledger *ledger, gint64 now_ns, LedgerMark *out);
+/* A fresh @ledger goes on as another process's: its identity, and what had been sent by then. An id
+ * that cannot be: nothing happens. */
+void ledger_resume(Ledger *ledger, guint64 id, guint64 expected, guint64 expected_datagrams);
+/* Goes on from @mark: a gap before the next message of its port is charged to DOWN. A gap too large
+ * for the time that passed is a restart of the exporter. */
+void ledger_resume_sequence(Ledger *ledger, const SequenceMark *mark);
+/* TRUE: @message, the first since ledger_resume_sequence, comes from an exporter that started anew.
+ */
+gboolean ledger_resumed_anew(const Ledger *ledger, const Message *message, guint16 port);
 
 /* TRUE: a gap waits to be filled or charged. */
 gboolean ledger_waits(const Ledger *ledger);

@@ -16,6 +16,7 @@ typedef struct {
     Config config;
     PortSet ports;
     char *producer;
+    State *state;
     Crew *crew;
 } Collector;
 
@@ -67,9 +68,32 @@ static WorkerOptions worker_options(const Collector *collector)
         .hold_s = config->hold_time,
         .template_lifetime_s = config->template_lifetime,
         .verify = config->verify,
+        .state = collector->state,
         .clock = collector->run.clock,
         .stats = collector->run.stats,
     };
+}
+
+/* A file that the operator named himself must be usable. */
+static gboolean open_state(Collector *collector, GError **error)
+{
+    const Config *config = &collector->config;
+    gboolean reads = (config->read != NULL && config->read[0] != NULL) ||
+                     (collector->run.args != NULL && collector->run.args[0] != NULL);
+    g_autofree char *path = config_state_path(config, collector->producer, reads);
+    if (path == NULL)
+        return TRUE;
+    g_autoptr(GError) problem = NULL;
+    collector->state = state_open(path, collector->run.stats, &problem);
+    if (collector->state != NULL)
+        return TRUE;
+    if (config_state_named(config)) {
+        g_propagate_error(error, g_steal_pointer(&problem));
+        return FALSE;
+    }
+    pst_log(PST_LOG_WARN, NULL, "%s; what is known of exporters will not outlive this process",
+            problem->message);
+    return TRUE;
 }
 
 static gboolean set_up(Collector *collector, GError **error)
@@ -81,7 +105,7 @@ static gboolean set_up(Collector *collector, GError **error)
                               ? g_strdup(config->producer)
                               : g_strconcat("collector-", g_get_host_name(), NULL);
     g_autoptr(Rules) rules = config_rules(config, error);
-    if (rules == NULL)
+    if (rules == NULL || !open_state(collector, error))
         return FALSE;
     WorkerOptions options = worker_options(collector);
     Crew *crew = crew_new(&options, (guint)config->workers, g_steal_pointer(&rules), error);
@@ -214,6 +238,7 @@ int main(int argc, char **argv)
         status = pst_run_fail_take("collector", error);
     Crew *crew = collector.crew;
     g_atomic_pointer_set(&collector.crew, NULL);
+    state_close(collector.state);
     pst_run_done(&collector.run); /* the metrics server first: it looks at the crew */
     crew_free(crew);
     pst_conf_clear(config_rows, &collector.config);

@@ -39,6 +39,12 @@
       "Batches that were lost.")                                                                   \
     X("batches_lost_total", PST_COUNTER, "by=\"queue\"", s->publisher->queue_dropped,              \
       "Batches that were lost.")                                                                   \
+    X("resumed_domains_total", PST_COUNTER, NULL, s->saver->domains,                               \
+      "Domains known from before this process (state).")                                           \
+    X("resumed_templates_total", PST_COUNTER, NULL, s->saver->templates,                           \
+      "Templates known from before this process (state).")                                         \
+    X("state_items_refused_total", PST_COUNTER, NULL, s->saver->refused,                           \
+      "Items of the state file that break a rule.")                                                \
     X("queue_bytes", PST_GAUGE, NULL, s->publisher->queue_bytes, "Bytes waiting for the bus.")
 
 /* The same of each worker: is one of them near its end, or are its sockets? */

@@ -6,6 +6,7 @@
  * Thread: the worker's. */
 #include "decoder.h"
 #include "publish.h"
+#include "saver.h"
 #include "stats.h"
 
 typedef struct {
@@ -17,6 +18,7 @@ typedef struct {
     guint64 bytes;
     guint64 kernel_dropped;
     guint64 cpu_ms; /* of the worker's thread */
+    const SaverCounts *saver;
 } MetricsSource;
 
 typedef struct Metrics Metrics;

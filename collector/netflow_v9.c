@@ -60,6 +60,7 @@ static Field rewrite_scope(guint16 type, guint16 len)
 
 Drop netflow_v9_template(PstCursor *set, gboolean options, TemplateSpec *out)
 {
+    template_start(out, set);
     out->id = pst_cursor_u16(set);
     gsize n_scope = 0;
     gsize n;
@@ -81,5 +82,6 @@ Drop netflow_v9_template(PstCursor *set, gboolean options, TemplateSpec *out)
     }
     if (!pst_cursor_ok(set))
         return DROP_TEMPLATE_SHORT;
+    template_stop(out, set);
     return drop != DROP_NONE ? drop : template_check(out);
 }

@@ -64,6 +64,12 @@ static gboolean rate_equal(const Rate *a, const Rate *b)
     return a->population == b->population && a->size == b->size;
 }
 
+gboolean sampling_alike(const Sampling *a, const Sampling *b)
+{
+    return a->n > 0 && b->n > 0 && a->agree && b->agree &&
+           rate_equal(&a->entries[0].rate, &b->entries[0].rate);
+}
+
 static gboolean same_key(const SamplingEntry *a, const SamplingEntry *b)
 {
     return a->has_selector == b->has_selector && a->has_interface == b->has_interface &&
@@ -80,10 +86,24 @@ static SamplingEntry *entry_for(Sampling *sampling, const SamplingEntry *key)
         if (oldest == NULL || entry->learned_ns < oldest->learned_ns)
             oldest = entry;
     }
+    sampling->changes++;
     if (sampling->n == SAMPLING_MAX)
         return oldest;
     sampling->entries = g_renew(SamplingEntry, sampling->entries, sampling->n + 1);
+    sampling->entries[sampling->n] = (SamplingEntry){0};
     return &sampling->entries[sampling->n++];
+}
+
+static void put_entry(Sampling *sampling, const SamplingEntry *entry)
+{
+    SamplingEntry *place = entry_for(sampling, entry);
+    sampling->changes += !rate_equal(&place->rate, &entry->rate);
+    *place = *entry;
+    sampling->agree = TRUE;
+    for (guint i = 1; i < sampling->n; i++) {
+        if (!rate_equal(&sampling->entries[i].rate, &sampling->entries[0].rate))
+            sampling->agree = FALSE;
+    }
 }
 
 gboolean sampling_learn(Sampling *sampling, const Record *options, gint64 now_ns)
@@ -99,12 +119,16 @@ gboolean sampling_learn(Sampling *sampling, const Record *options, gint64 now_ns
         entry.has_interface = TRUE;
         entry.interface = options->flow.in_if;
     }
-    *entry_for(sampling, &entry) = entry;
-    sampling->agree = TRUE;
-    for (guint i = 1; i < sampling->n; i++) {
-        if (!rate_equal(&sampling->entries[i].rate, &sampling->entries[0].rate))
-            sampling->agree = FALSE;
-    }
+    put_entry(sampling, &entry);
+    return TRUE;
+}
+
+gboolean sampling_restore(Sampling *sampling, const SamplingEntry *entry)
+{
+    Rate rate;
+    if (!rate_of(entry->rate.population, entry->rate.size, &rate))
+        return FALSE;
+    put_entry(sampling, entry);
     return TRUE;
 }
 

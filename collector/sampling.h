@@ -32,6 +32,7 @@ typedef struct {
 typedef struct {
     guint n;
     gboolean agree;         /* all entries have one rate */
+    guint changes;          /* grows whenever an entry comes or gets another rate */
     SamplingEntry *entries; /* owned */
 } Sampling;
 
@@ -43,8 +44,14 @@ gboolean sampling_of_record(const Record *record, Rate *out);
 /* Takes an options record, whatever it is about. Returns TRUE if it told a rate. */
 gboolean sampling_learn(Sampling *sampling, const Record *options, gint64 now_ns);
 
+/* Takes an entry from before a restart. FALSE: it says no rate. */
+gboolean sampling_restore(Sampling *sampling, const SamplingEntry *entry);
+
 /* The rate for a data record. FALSE: unknown, or not to be told from others. */
 gboolean sampling_find(const Sampling *sampling, const Record *record, Rate *out);
+
+/* All entries of both have one and the same rate. */
+gboolean sampling_alike(const Sampling *a, const Sampling *b);
 
 /* N of "1 of N", rounded, at least 1. */
 guint64 rate_n(const Rate *rate);

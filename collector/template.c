@@ -12,6 +12,17 @@
 
 enum { ENTERPRISE_BIT = 0x8000, RECORD_MAX = 65535 };
 
+void template_start(TemplateSpec *out, const PstCursor *set)
+{
+    out->record = set->at;
+    out->record_len = 0;
+}
+
+void template_stop(TemplateSpec *out, const PstCursor *set)
+{
+    out->record_len = (gsize)(set->at - out->record);
+}
+
 Drop template_begin(TemplateSpec *out, gboolean options, gsize n_fields, gsize n_scope)
 {
     out->options = options;
@@ -55,6 +66,7 @@ static gboolean is_withdrawal(TemplateSpec *out, guint16 n)
 
 Drop template_read(PstCursor *set, gboolean options, TemplateSpec *out)
 {
+    template_start(out, set);
     out->id = pst_cursor_u16(set);
     guint16 n = pst_cursor_u16(set);
     if (!pst_cursor_ok(set))
@@ -73,6 +85,7 @@ Drop template_read(PstCursor *set, gboolean options, TemplateSpec *out)
     }
     if (!pst_cursor_ok(set))
         return DROP_TEMPLATE_SHORT;
+    template_stop(out, set);
     return drop != DROP_NONE ? drop : template_check(out);
 }
 
@@ -87,7 +100,12 @@ Template *template_new(const TemplateSpec *spec, guint16 version)
     template->n_scope = spec->n_scope;
     template->n_fields = spec->n_fields;
     template->min_len = spec->min_len;
+    template->version = version;
     memcpy(template->fields, spec->fields, bytes);
+    if (spec->record_len > 0 && spec->record_len <= G_MAXUINT16) {
+        template->record = g_memdup2(spec->record, spec->record_len);
+        template->record_len = (guint16)spec->record_len;
+    }
     template->plan = plan_compile(template->fields, template->n_fields, version);
     return template;
 }
@@ -103,23 +121,21 @@ void template_unref(Template *template)
     if (template == NULL || --template->refs > 0)
         return;
     plan_free(template->plan);
+    g_free(template->record);
     g_free(template);
 }
 
-static gboolean template_equals(const Template *template, const TemplateSpec *spec)
+static gboolean template_equals(const Template *template, const TemplateSpec *spec, guint16 version)
 {
-    return template->options == spec->options && template->n_scope == spec->n_scope &&
-           template->n_fields == spec->n_fields &&
+    return template->version == version && template->options == spec->options &&
+           template->n_scope == spec->n_scope && template->n_fields == spec->n_fields &&
            memcmp(template->fields, spec->fields, spec->n_fields * sizeof spec->fields[0]) == 0;
 }
 
 /* What is in force for one port. */
 typedef struct {
     Template *template; /* NULL: free */
-    gint64 export_ns;
-    gint64 defined_ns;
-    gint64 used_ns;
-    guint16 port;
+    TemplateForce force;
 } TemplateVariant;
 
 typedef struct {
@@ -129,15 +145,16 @@ typedef struct {
 
 static void variant_clear(Templates *templates, TemplateVariant *variant)
 {
-    if (variant->template != NULL)
-        templates->n_fields -= variant->template->n_fields;
+    if (variant->template == NULL)
+        return;
+    templates->n_fields -= variant->template->n_fields;
+    templates->changes++;
     g_clear_pointer(&variant->template, template_unref);
 }
 
 void templates_init(Templates *templates)
 {
-    templates->slots = g_array_new(FALSE, TRUE, sizeof(TemplateSlot));
-    templates->n_fields = 0;
+    *templates = (Templates){.slots = g_array_new(FALSE, TRUE, sizeof(TemplateSlot))};
 }
 
 static TemplateSlot *slot_at(const Templates *templates, guint i)
@@ -193,7 +210,7 @@ static TemplateSlot *slot_ensure(Templates *templates, guint16 id)
 
 static gint64 variant_touched(const TemplateVariant *variant)
 {
-    return MAX(variant->defined_ns, variant->used_ns);
+    return MAX(variant->force.defined_ns, variant->force.used_ns);
 }
 
 /* 0: free; else when it was last of use. */
@@ -208,7 +225,7 @@ static TemplateVariant *variant_for(TemplateSlot *slot, guint16 port)
     TemplateVariant *best = &slot->variants[0];
     for (guint i = 0; i < TEMPLATE_PORTS; i++) {
         TemplateVariant *variant = &slot->variants[i];
-        if (variant->template != NULL && variant->port == port)
+        if (variant->template != NULL && variant->force.port == port)
             return variant;
         if (variant_age_key(variant) < variant_age_key(best))
             best = variant;
@@ -217,11 +234,11 @@ static TemplateVariant *variant_for(TemplateSlot *slot, guint16 port)
 }
 
 /* An equal template of another port is shared, plan and all. */
-static Template *slot_share(const TemplateSlot *slot, const TemplateSpec *spec)
+static Template *slot_share(const TemplateSlot *slot, const TemplateSpec *spec, guint16 version)
 {
     for (guint i = 0; i < TEMPLATE_PORTS; i++) {
         Template *template = slot->variants[i].template;
-        if (template != NULL && template_equals(template, spec))
+        if (template != NULL && template_equals(template, spec, version))
             return template_ref(template);
     }
     return NULL;
@@ -270,16 +287,17 @@ Drop templates_define(Templates *templates, const TemplateSpec *spec, guint16 ve
     *out_new = FALSE;
     TemplateSlot *slot = slot_find(templates, spec->id);
     TemplateVariant *variant = slot != NULL ? variant_for(slot, port) : NULL;
-    if (variant != NULL && variant->template != NULL && variant->port == port) {
-        if (template_equals(variant->template, spec)) {
-            variant->export_ns = export_ns;
-            variant->defined_ns = now_ns;
+    if (variant != NULL && variant->template != NULL && variant->force.port == port) {
+        if (template_equals(variant->template, spec, version)) {
+            variant->force.export_ns = export_ns;
+            variant->force.defined_ns = now_ns;
             return DROP_NONE;
         }
-        if (export_ns < variant->export_ns && variant->export_ns - export_ns < STALE_NS_MAX)
+        if (export_ns < variant->force.export_ns &&
+            variant->force.export_ns - export_ns < STALE_NS_MAX)
             return DROP_TEMPLATE_STALE;
     }
-    g_autoptr(Template) template = slot != NULL ? slot_share(slot, spec) : NULL;
+    g_autoptr(Template) template = slot != NULL ? slot_share(slot, spec, version) : NULL;
     if (template == NULL) {
         if (!make_room(templates, spec->n_fields, now_ns))
             return DROP_TEMPLATE_BOUND;
@@ -288,13 +306,35 @@ Drop templates_define(Templates *templates, const TemplateSpec *spec, guint16 ve
     slot = slot_ensure(templates, spec->id); /* room may have been made at its cost */
     variant = variant_for(slot, port);
     variant_clear(templates, variant);
-    *variant = (TemplateVariant){.template = g_steal_pointer(&template),
-                                 .export_ns = export_ns,
-                                 .defined_ns = now_ns,
-                                 .port = port};
+    *variant =
+        (TemplateVariant){.template = g_steal_pointer(&template),
+                          .force = {.port = port, .export_ns = export_ns, .defined_ns = now_ns}};
     templates->n_fields += spec->n_fields;
+    templates->changes++;
     *out_new = TRUE;
     return DROP_NONE;
+}
+
+Drop templates_restore(Templates *templates, const TemplateSpec *spec, guint16 version,
+                       const TemplateForce *force)
+{
+    gboolean is_new;
+    Drop drop = templates_define(templates, spec, version, force->port, force->export_ns,
+                                 force->defined_ns, &is_new);
+    if (drop == DROP_NONE)
+        variant_for(slot_find(templates, spec->id), force->port)->force.used_ns = force->used_ns;
+    return drop;
+}
+
+void templates_each(const Templates *templates, TemplateVisit visit, gpointer user)
+{
+    for (guint i = 0; i < templates->slots->len; i++) {
+        TemplateSlot *slot = slot_at(templates, i);
+        for (guint v = 0; v < TEMPLATE_PORTS; v++) {
+            if (slot->variants[v].template != NULL)
+                visit(user, slot->variants[v].template, &slot->variants[v].force);
+        }
+    }
 }
 
 void templates_withdraw(Templates *templates, guint16 id, guint16 port)
@@ -303,7 +343,7 @@ void templates_withdraw(Templates *templates, guint16 id, guint16 port)
     if (slot == NULL)
         return;
     TemplateVariant *variant = variant_for(slot, port);
-    if (variant->template != NULL && variant->port == port)
+    if (variant->template != NULL && variant->force.port == port)
         variant_clear(templates, variant);
 }
 
@@ -311,7 +351,7 @@ void templates_withdraw_all(Templates *templates, gboolean options, guint16 port
 {
     for (guint i = 0; i < templates->slots->len; i++) {
         TemplateVariant *variant = variant_for(slot_at(templates, i), port);
-        if (variant->template != NULL && variant->port == port &&
+        if (variant->template != NULL && variant->force.port == port &&
             variant->template->options == options)
             variant_clear(templates, variant);
     }
@@ -327,16 +367,16 @@ const Template *templates_find(Templates *templates, guint16 id, guint16 port, g
         TemplateVariant *variant = &slot->variants[i];
         if (variant->template == NULL)
             continue;
-        if (variant->port == port) {
+        if (variant->force.port == port) {
             found = variant;
             break;
         }
-        if (found == NULL || variant->defined_ns > found->defined_ns)
+        if (found == NULL || variant->force.defined_ns > found->force.defined_ns)
             found = variant;
     }
     if (found == NULL)
         return NULL;
-    found->used_ns = now_ns;
+    found->force.used_ns = now_ns;
     return found->template;
 }
 

@@ -39,6 +39,8 @@ typedef struct {
 
 /* A template as read, in the caller's memory. @min_len bytes of its shortest record. */
 typedef struct {
+    const guint8 *record; /* its template record as it came; borrowed from the set, or NULL */
+    gsize record_len;
     guint16 id;
     gboolean options;
     gboolean withdrawal; /* no fields: forget this id (or all, if it is the set's own id) */
@@ -52,6 +54,9 @@ typedef struct {
  * template, or has failed: then the rest of the set is lost. */
 Drop template_read(PstCursor *set, gboolean options, TemplateSpec *out);
 
+/* For readers of other dialects: note where in @set the template record begins and ends. */
+void template_start(TemplateSpec *out, const PstCursor *set);
+void template_stop(TemplateSpec *out, const PstCursor *set);
 /* For readers of other dialects: starts @out, judges the counts. */
 Drop template_begin(TemplateSpec *out, gboolean options, gsize n_fields, gsize n_scope);
 /* Judges a filled @spec, works out min_len. */
@@ -66,7 +71,10 @@ struct Template {
     guint16 n_scope;
     guint16 n_fields;
     guint16 min_len;
-    Plan *plan; /* owned */
+    guint16 version;    /* of the dialect */
+    guint16 record_len; /* bytes of its template record as it came, in @record */
+    guint8 *record;     /* owned; NULL if there is none */
+    Plan *plan;         /* owned */
     Field fields[];
 };
 
@@ -81,6 +89,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Template, template_unref)
 typedef struct {
     GArray *slots; /* of TemplateSlot, sorted by id */
     guint n_fields;
+    guint changes; /* grows whenever a template comes, changes or goes; renewals do not count */
 } Templates;
 
 void templates_init(Templates *templates);
@@ -100,6 +109,20 @@ void templates_withdraw_all(Templates *templates, gboolean options, guint16 port
 
 /* Borrowed until the table changes; NULL if there is none. Marks it as used at @now_ns. */
 const Template *templates_find(Templates *templates, guint16 id, guint16 port, gint64 now_ns);
+
+/* What is in force for one port: for those who save it, and bring it back after a restart. */
+typedef struct {
+    guint16 port;
+    gint64 export_ns;
+    gint64 defined_ns;
+    gint64 used_ns;
+} TemplateForce;
+
+typedef void (*TemplateVisit)(gpointer user, const Template *template, const TemplateForce *force);
+void templates_each(const Templates *templates, TemplateVisit visit, gpointer user);
+/* As templates_define, with the times of the past. */
+Drop templates_restore(Templates *templates, const TemplateSpec *spec, guint16 version,
+                       const TemplateForce *force);
 
 /* Forgets what was neither defined nor used since @before_ns. Returns how many. */
 guint templates_expire(Templates *templates, gint64 before_ns);

@@ -5,12 +5,14 @@
 
 #include "log.h"
 #include "metrics.h"
+#include "saver.h"
 
 #define TICK_NS       (100 * PST_NS_PER_MS)
 #define EXPIRE_NS     (10 * PST_NS_PER_S)
 #define BEAT_NS       PST_NS_PER_S
 #define BEAT_EVENT_NS (10 * PST_NS_PER_S)
 #define SHOW_NS       PST_NS_PER_S
+#define SAVE_NS       PST_NS_PER_S
 
 enum { RECEIVE_ROUNDS = 16, CLOCK_OFFSET_SHARE = 16 };
 
@@ -20,12 +22,14 @@ struct Worker {
     Exporters *exporters;
     Decoder *decoder;
     Publisher *publisher;
+    Saver *saver;         /* owned; NULL without a state file */
     GPtrArray *listeners; /* owned */
     Metrics *metrics;
     gint64 clock_shift_ns; /* our clock − the machine's, for kernel receive times */
     gint64 ticked_ns;
     gint64 expired_ns;
     gint64 shown_ns;
+    gint64 saved_ns;
     guint64 kernel_dropped;   /* in all */
     guint64 kernel_uncharged; /* not yet found as a gap of somebody's sequence */
     guint64 datagrams;
@@ -81,6 +85,8 @@ Worker *worker_new(const WorkerOptions *options, Rules *rules_take, GError **err
     worker->publisher = publisher_open(&options->publisher, error);
     if (worker->publisher == NULL)
         return NULL;
+    worker->saver =
+        options->state != NULL ? saver_new(options->state, options->template_lifetime_s) : NULL;
     worker->exporters = exporters_new(&(ExportersOptions){
         .admitted = rules_take->admitted,
         .rates = rules_take->rates,
@@ -89,6 +95,9 @@ Worker *worker_new(const WorkerOptions *options, Rules *rules_take, GError **err
         .hold_bytes_max = options->hold_bytes_max,
         .hold_domain_bytes = options->hold_domain_bytes,
         .stats = options->stats,
+        .born = worker->saver != NULL ? saver_born : NULL,
+        .gone = worker->saver != NULL ? saver_gone : NULL,
+        .user = worker->saver,
     });
     worker->decoder = decoder_new(&(DecoderOptions){
         .ports = options->ports,
@@ -109,6 +118,7 @@ void worker_free(Worker *worker)
     publisher_close(worker->publisher); /* charges ledgers, so it goes first */
     decoder_free(worker->decoder);
     exporters_free(worker->exporters);
+    saver_free(worker->saver);
     metrics_free(worker->metrics);
     g_ptr_array_unref(worker->listeners);
     rules_unref(worker->rules);
@@ -288,6 +298,7 @@ static void show(Worker *worker)
                                       .bytes = worker->bytes,
                                       .kernel_dropped = worker->kernel_dropped,
                                       .cpu_ms = cpu_ms(),
+                                      .saver = saver_counts(worker->saver),
                                   });
 }
 
@@ -309,6 +320,10 @@ gboolean worker_tick_at(Worker *worker, gint64 now_ns, GError **error)
     if (ABS(now_ns - worker->shown_ns) >= SHOW_NS) {
         worker->shown_ns = now_ns;
         show(worker);
+    }
+    if (worker->saver != NULL && ABS(now_ns - worker->saved_ns) >= SAVE_NS) {
+        worker->saved_ns = now_ns;
+        saver_tick(worker->saver, worker->exporters, now_ns, FALSE);
     }
     return publisher_tick(worker->publisher, pst_mono_now(), error);
 }
@@ -333,6 +348,8 @@ gboolean worker_finish(Worker *worker, int timeout_ms, GError **error)
     count_kernel_drops(worker);
     exporters_each(worker->exporters, expire_domain, &beat);
     exporters_each(worker->exporters, beat_domain, &beat);
+    if (worker->saver != NULL)
+        saver_tick(worker->saver, worker->exporters, beat.now_ns, TRUE);
     gboolean done = publisher_flush(worker->publisher, timeout_ms, error);
     show(worker);
     return done;

@@ -7,6 +7,7 @@
 #include "decoder.h"
 #include "listener.h"
 #include "publish.h"
+#include "state.h"
 
 /* What a reload swaps. Read-only; all workers share it by reference. */
 typedef struct {
@@ -27,6 +28,7 @@ typedef struct {
     gint64 hold_s;
     gint64 template_lifetime_s;
     gboolean verify; /* ask libfixbuf for a second opinion on every data set */
+    State *state;    /* borrowed; closed before worker_free; NULL: nothing outlives us */
     PstClock *clock; /* borrowed */
     PstStats *stats; /* borrowed */
 } WorkerOptions;
