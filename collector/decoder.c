@@ -25,6 +25,14 @@ struct Decoder {
  * flows aside by the same measure (docs/detector.md, Time). */
 #define CLOCK_AHEAD_NS (300 * G_GINT64_CONSTANT(1000000000))
 
+/* A record of fewer bytes cannot name two hosts. Of such records a set may have as many decoded as
+ * it had room for of the shortest real ones, and TINY_FREE: samplers tell their rate in four bytes.
+ */
+enum { TINY_BYTES = 8, TINY_FREE = 64 };
+
+/* What changes of templates cost, in units of exporter_may_work. */
+enum { WORK_TEMPLATE = 4, FIELDS_PER_WORK = 4, SLOTS_PER_WORK = 8 };
+
 /* One data set on its way through. */
 typedef struct {
     Decoder *decoder;
@@ -34,6 +42,7 @@ typedef struct {
     gint64 newest_event_ns; /* of the records decoded in this set; 0: none */
     guint32 records;
     gsize broken; /* bytes behind a record that breaks its format */
+    gsize spare;  /* how many may yet be decoded in full */
 } Run;
 
 static Template *v5_template(TemplateSpec *spec)
@@ -126,6 +135,11 @@ static void finish(Run *run, Record *record)
 static void decode_record(Run *run, const guint8 *bytes, gsize len, const guint32 *bases)
 {
     Record *record = &run->decoder->record;
+    if (G_UNLIKELY(run->spare == 0)) {
+        count_drop(run->decoder, DROP_RECORD_TINY);
+        return;
+    }
+    run->spare--;
     plan_run(run->template->plan, bytes, bases, record);
     if (run->template->options)
         take_options(run, record, bytes, len);
@@ -190,6 +204,9 @@ static void decode_varying(Run *run, PstCursor *set)
 static guint32 decode_set(Run *run, PstCursor set)
 {
     gsize len = plan_fixed_len(run->template->plan);
+    run->spare = run->template->min_len >= TINY_BYTES
+                     ? G_MAXSIZE
+                     : TINY_FREE + pst_cursor_left(&set) / TINY_BYTES;
     if (G_UNLIKELY(run->decoder->fixbuf != NULL))
         run->decoder->counts.differences +=
             fixbuf_differences(run->decoder->fixbuf, run->template, set.at, pst_cursor_left(&set));
@@ -297,9 +314,18 @@ static void take_template(Decoder *decoder, Domain *domain, const Session *sessi
                           const Message *message, gint64 received_ns)
 {
     TemplateSpec *spec = &decoder->spec;
+    if (!exporter_may_work(domain->exporter, received_ns) &&
+        !templates_has(session->templates, spec, message->version, session->port)) {
+        /* the old one must go: what follows is not laid out by it */
+        templates_withdraw(session->templates, spec->id, session->port);
+        count_drop(decoder, DROP_TEMPLATE_STORM);
+        return;
+    }
     gboolean is_new;
     Drop drop = templates_define(session->templates, spec, message->version, session->port,
                                  message->export_ns, received_ns, &is_new);
+    if (is_new || drop != DROP_NONE)
+        exporter_worked(domain->exporter, WORK_TEMPLATE + spec->n_fields / FIELDS_PER_WORK);
     if (drop != DROP_NONE) {
         count_drop(decoder, drop);
         return;
@@ -312,10 +338,16 @@ static void take_template(Decoder *decoder, Domain *domain, const Session *sessi
 }
 
 /* RFC 7011 §8.1: no fields; the set's own id instead of a template's means all of them. */
-static void take_withdrawal(Decoder *decoder, const Session *session)
+static void take_withdrawal(Decoder *decoder, Domain *domain, const Session *session,
+                            gint64 received_ns)
 {
     const TemplateSpec *spec = &decoder->spec;
+    if (!exporter_may_work(domain->exporter, received_ns)) {
+        count_drop(decoder, DROP_TEMPLATE_STORM);
+        return;
+    }
     decoder->counts.withdrawals++;
+    exporter_worked(domain->exporter, 1 + session->templates->slots->len / SLOTS_PER_WORK);
     if (spec->id >= TEMPLATE_ID_MIN)
         templates_withdraw(session->templates, spec->id, session->port);
     else
@@ -335,7 +367,7 @@ static void take_templates(Decoder *decoder, Domain *domain, const Session *sess
         if (drop != DROP_NONE)
             count_drop(decoder, drop);
         else if (decoder->spec.withdrawal)
-            take_withdrawal(decoder, session);
+            take_withdrawal(decoder, domain, session, received_ns);
         else
             take_template(decoder, domain, session, message, received_ns);
     }

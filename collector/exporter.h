@@ -25,7 +25,9 @@ enum {
     EXPORTER_DOMAINS_MAX = 128,
     EXPORTER_STREAMS_MAX = 256, /* connections × domains, of one exporter */
     EXPORTER_IDLE_S = 3600,
-    EXPORTER_PROBATION_S = 60
+    EXPORTER_PROBATION_S = 60,
+    EXPORTER_WORK_MAX = 4096,
+    EXPORTER_WORK_PER_S = 256
 };
 
 typedef struct Exporter Exporter;
@@ -79,6 +81,8 @@ struct Exporter {
     guint64 operator_rate;  /* 0: none */
     gint64 clock_offset_ns; /* its export time − our receive time, smoothed */
     gint64 seen_ns;
+    gint64 work_at_ns;           /* when work_left was last filled up */
+    gint64 work_left;            /* of EXPORTER_WORK_MAX: see exporter_may_work */
     gboolean proven;             /* sent at least one record */
     struct ExporterCells *cells; /* metrics; NULL beyond their bound */
 };
@@ -127,6 +131,16 @@ guint domain_changes(const Domain *domain);
 /* Sampling of another domain of the same exporter, if it alone has any, or if all others that have
  * any agree on one rate; else NULL. */
 const Sampling *domain_elsewhere(const Domain *domain);
+
+/* Changing templates is the one work whose cost does not follow from the bytes that ask for it. It
+ * is paid from a purse of EXPORTER_WORK_MAX units (of about 50 ns), which fills up again by
+ * EXPORTER_WORK_PER_S: plenty for an exporter that starts with hundreds of templates, and an end
+ * for one that redefines them in every datagram. FALSE: the purse is empty. */
+gboolean exporter_may_work(Exporter *exporter, gint64 now_ns);
+static inline void exporter_worked(Exporter *exporter, guint units)
+{
+    exporter->work_left -= units;
+}
 
 typedef void (*DomainVisit)(gpointer user, Domain *domain);
 void exporters_each(Exporters *exporters, DomainVisit visit, gpointer user);

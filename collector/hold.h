@@ -5,7 +5,11 @@
  * Thread: the worker's. */
 #include "datagram.h"
 
-/* One budget for all domains of a worker. */
+/* A set with less data than two addresses have is not worth it. */
+enum { HOLD_BYTES_MIN = 8 };
+
+/* One budget for all domains of a worker. None may hold more than is left for the others: n greedy
+ * domains get bytes_max / (n + 1) each, and one that comes late still finds room. */
 typedef struct {
     gsize bytes;     /* held now */
     gsize bytes_max; /* over all domains */
@@ -13,6 +17,8 @@ typedef struct {
 } HoldBudget;
 
 typedef struct {
+    GList by_age;    /* its place in Hold.sets … */
+    GList by_id;     /* … and among those that wait for the same template */
     Message message; /* its header; the body is gone */
     guint16 id;      /* of the template that it waits for */
     guint16 port;
@@ -21,9 +27,11 @@ typedef struct {
     guint8 bytes[];
 } HeldSet;
 
-/* A value; zeroed is empty. */
+/* A value; zeroed is empty. A template that nothing waits for costs one look-up, however much is
+ * held: a peer that fills the hold and tells templates without end gains nothing by it. */
 typedef struct {
-    GQueue sets; /* of HeldSet, oldest first */
+    GQueue sets;         /* of HeldSet, oldest first */
+    GHashTable *waiting; /* template id → GQueue of HeldSet, oldest first; NULL while it is empty */
     gsize bytes;
 } Hold;
 
@@ -33,7 +41,7 @@ void hold_clear(Hold *hold, HoldBudget *budget);
 typedef void (*HoldLost)(gpointer user, const HeldSet *held);
 
 /* Copies @set; throws older ones of this domain away where there is no room. FALSE: it cannot be
- * kept (too large, or the budget of all is used up). */
+ * kept (it is too small, or larger than what this domain may hold). */
 gboolean hold_put(Hold *hold, HoldBudget *budget, const Message *message, const Set *set,
                   guint16 port, gint64 received_ns, HoldLost lost, gpointer user);
 

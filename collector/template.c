@@ -337,6 +337,17 @@ void templates_each(const Templates *templates, TemplateVisit visit, gpointer us
     }
 }
 
+gboolean templates_has(const Templates *templates, const TemplateSpec *spec, guint16 version,
+                       guint16 port)
+{
+    TemplateSlot *slot = slot_find(templates, spec->id);
+    if (slot == NULL)
+        return FALSE;
+    const TemplateVariant *variant = variant_for(slot, port);
+    return variant->template != NULL && variant->force.port == port &&
+           template_equals(variant->template, spec, version);
+}
+
 void templates_withdraw(Templates *templates, guint16 id, guint16 port)
 {
     TemplateSlot *slot = slot_find(templates, id);

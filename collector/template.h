@@ -102,6 +102,10 @@ void templates_clear(Templates *templates);
 Drop templates_define(Templates *templates, const TemplateSpec *spec, guint16 version, guint16 port,
                       gint64 export_ns, gint64 now_ns, gboolean *out_new);
 
+/* Is @spec what is in force for its id and @port, in this dialect? */
+gboolean templates_has(const Templates *templates, const TemplateSpec *spec, guint16 version,
+                       guint16 port);
+
 /* Forgets @id of @port. Unknown: nothing happens (RFC 7011 §8.1 asks for no more over UDP). */
 void templates_withdraw(Templates *templates, guint16 id, guint16 port);
 /* Forgets all templates, or all options templates, of @port. */
