@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 
 #include "postern/addr.h"
+#include "process.h"
 
 /* Hard limits: scraping is a request every few seconds from a few hosts. */
 enum { CONNECTIONS_MAX = 32, CONNECTIONS_PER_ADDRESS = 16, IDLE_S = 10, MEMORY_BYTES = 16 * 1024 };
@@ -77,6 +78,19 @@ static enum MHD_Result answer_ready(const PstHttp *http, struct MHD_Connection *
     return answer(connection, ready ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE, body);
 }
 
+static enum MHD_Result answer_metrics(const PstHttp *http, struct MHD_Connection *connection)
+{
+    GString *body = g_string_new(NULL);
+    g_autoptr(GString) reasons = g_string_new(NULL);
+    pst_stats_write(http->stats, body);
+    g_string_append_printf(body,
+                           "# HELP postern_ready 1 while /readyz answers 200.\n"
+                           "# TYPE postern_ready gauge\npostern_ready %d\n",
+                           http->ready == NULL || http->ready(http->user, reasons));
+    pst_process_write(body);
+    return answer(connection, MHD_HTTP_OK, body);
+}
+
 /* libmicrohttpd's malloc and GLib's are the same on every system we run on: MUST_FREE is right. */
 static enum MHD_Result handle(void *user, struct MHD_Connection *connection, const char *url,
                               const char *method, const char *version, const char *upload,
@@ -89,11 +103,8 @@ static enum MHD_Result handle(void *user, struct MHD_Connection *connection, con
         return answer(connection, MHD_HTTP_OK, g_string_new("alive\n"));
     if (strcmp(url, "/readyz") == 0)
         return answer_ready(http, connection);
-    if (strcmp(url, "/metrics") == 0) {
-        GString *body = g_string_new(NULL);
-        pst_stats_write(http->stats, body);
-        return answer(connection, MHD_HTTP_OK, body);
-    }
+    if (strcmp(url, "/metrics") == 0)
+        return answer_metrics(http, connection);
     return answer(connection, MHD_HTTP_NOT_FOUND,
                   g_string_new("here are /metrics, /healthz and /readyz\n"));
 }

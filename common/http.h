@@ -2,7 +2,8 @@
 #pragma once
 /* The small HTTP server that every program carries: /metrics, /healthz, /readyz.
  * /healthz 200 as long as the process answers; /readyz 200 or 503 with one line per thing that is
- * not ready, tied to real progress. The only door to libmicrohttpd besides the API.
+ * not ready, tied to real progress; /metrics the registry, the same readiness as postern_ready,
+ * and what the process uses (process.h). The only door to libmicrohttpd besides the API.
  */
 #include "postern/error.h"
 #include "stats.h"

@@ -63,6 +63,19 @@ Test(http, shows_metrics)
     cr_assert_not_null(strstr(text, "\npostern_x_total 3\n"), "%s", text);
 }
 
+Test(http, metrics_tell_of_the_process_and_its_readiness)
+{
+    const char *text = GET("/metrics");
+    cr_assert_not_null(strstr(text, "\npostern_ready 0\n"), "%s", text);
+    cr_assert_not_null(strstr(text, "\nprocess_cpu_seconds_total "), "%s", text);
+    cr_assert_not_null(strstr(text, "\nprocess_start_time_seconds 1"), "%s", text);
+    const char *memory = strstr(text, "\nprocess_resident_memory_bytes ");
+    cr_assert_not_null(memory, "%s", text);
+    cr_assert_gt(g_ascii_strtod(memory + strlen("\nprocess_resident_memory_bytes "), NULL), 1e5);
+    is_ready = TRUE;
+    cr_assert_not_null(strstr(GET("/metrics"), "\npostern_ready 1\n"));
+}
+
 Test(http, is_healthy_while_it_answers)
 {
     cr_assert_not_null(strstr(GET("/healthz"), "200 OK"));
