@@ -30,8 +30,8 @@ struct Decoder {
  */
 enum { TINY_BYTES = 8, TINY_FREE = 64 };
 
-/* What changes of templates cost, in units of exporter_may_work. */
-enum { WORK_TEMPLATE = 4, FIELDS_PER_WORK = 4, SLOTS_PER_WORK = 8 };
+/* What changes of templates cost, in units of a Purse. */
+enum { UNITS_TEMPLATE = 4, FIELDS_PER_UNIT = 4, SLOTS_PER_UNIT = 8 };
 
 /* One data set on its way through. */
 typedef struct {
@@ -108,7 +108,12 @@ static FlowContext context_of(const Domain *domain, const Message *message, gint
 static void take_options(Run *run, const Record *record, const guint8 *bytes, gsize len)
 {
     Domain *domain = run->domain;
+    guint changes = domain_changes(domain);
     run->decoder->counts.options++;
+    if (!exporter_may_work(domain->exporter, WORK_OPTIONS, run->context.received_ns)) {
+        count_drop(run->decoder, DROP_OPTIONS_STORM);
+        return;
+    }
     (void)sampling_learn(&domain->sampling, record, run->context.received_ns);
     if (record_saw(record, RAW_INIT_MS) && record->raw[RAW_INIT_MS] != 0 &&
         record->raw[RAW_INIT_MS] != domain->init_ms) {
@@ -116,6 +121,7 @@ static void take_options(Run *run, const Record *record, const guint8 *bytes, gs
         domain->init_changes++;
     }
     notes_learn(&domain->notes, run->template, pst_cursor(bytes, len));
+    exporter_worked(domain->exporter, WORK_OPTIONS, domain_changes(domain) - changes);
 }
 
 /* A decoded record of a flow: finished, judged, handed on. */
@@ -314,7 +320,7 @@ static void take_template(Decoder *decoder, Domain *domain, const Session *sessi
                           const Message *message, gint64 received_ns)
 {
     TemplateSpec *spec = &decoder->spec;
-    if (!exporter_may_work(domain->exporter, received_ns) &&
+    if (!exporter_may_work(domain->exporter, WORK_TEMPLATES, received_ns) &&
         !templates_has(session->templates, spec, message->version, session->port)) {
         /* the old one must go: what follows is not laid out by it */
         templates_withdraw(session->templates, spec->id, session->port);
@@ -325,7 +331,8 @@ static void take_template(Decoder *decoder, Domain *domain, const Session *sessi
     Drop drop = templates_define(session->templates, spec, message->version, session->port,
                                  message->export_ns, received_ns, &is_new);
     if (is_new || drop != DROP_NONE)
-        exporter_worked(domain->exporter, WORK_TEMPLATE + spec->n_fields / FIELDS_PER_WORK);
+        exporter_worked(domain->exporter, WORK_TEMPLATES,
+                        UNITS_TEMPLATE + spec->n_fields / FIELDS_PER_UNIT);
     if (drop != DROP_NONE) {
         count_drop(decoder, drop);
         return;
@@ -342,12 +349,13 @@ static void take_withdrawal(Decoder *decoder, Domain *domain, const Session *ses
                             gint64 received_ns)
 {
     const TemplateSpec *spec = &decoder->spec;
-    if (!exporter_may_work(domain->exporter, received_ns)) {
+    if (!exporter_may_work(domain->exporter, WORK_TEMPLATES, received_ns)) {
         count_drop(decoder, DROP_TEMPLATE_STORM);
         return;
     }
     decoder->counts.withdrawals++;
-    exporter_worked(domain->exporter, 1 + session->templates->slots->len / SLOTS_PER_WORK);
+    exporter_worked(domain->exporter, WORK_TEMPLATES,
+                    1 + session->templates->slots->len / SLOTS_PER_UNIT);
     if (spec->id >= TEMPLATE_ID_MIN)
         templates_withdraw(session->templates, spec->id, session->port);
     else

@@ -24,6 +24,7 @@
     X(TEMPLATE_STALE, "template-stale", PST_LOSS_MALFORMED, "older than the one in force")         \
     X(TEMPLATE_BOUND, "template-bound", PST_LOSS_NO_TEMPLATE, "domain has too many templates")     \
     X(TEMPLATE_STORM, "template-storm", PST_LOSS_MALFORMED, "exporter changes templates too fast") \
+    X(OPTIONS_STORM, "options-storm", PST_LOSS_MALFORMED, "exporter changes its options too fast") \
     X(RECORD_TINY, "record-tiny", PST_LOSS_MALFORMED, "records of a few bytes in masses")          \
     X(RECORD_SHORT, "record-short", PST_LOSS_MALFORMED, "variable length beyond its set")          \
     X(NO_TEMPLATE, "no-template", PST_LOSS_NO_TEMPLATE, "data whose template never came")          \

@@ -340,18 +340,18 @@ guint domain_changes(const Domain *domain)
            domain->init_changes;
 }
 
-gboolean exporter_may_work(Exporter *exporter, gint64 now_ns)
+gboolean exporter_may_work(Exporter *exporter, Work work, gint64 now_ns)
 {
-    if (exporter->work_left > 0)
+    Purse *purse = &exporter->purses[work];
+    if (purse->left > 0)
         return TRUE;
-    gint64 earned = (now_ns - exporter->work_at_ns) / (NS_PER_S / EXPORTER_WORK_PER_S);
-    if (earned <= 0 && now_ns >= exporter->work_at_ns)
+    gint64 earned = (now_ns - purse->filled_ns) / (NS_PER_S / EXPORTER_WORK_PER_S);
+    if (earned <= 0 && now_ns >= purse->filled_ns)
         return FALSE;
     /* a clock that was set back starts a new purse */
-    exporter->work_left =
-        earned > 0 ? MIN(exporter->work_left + earned, EXPORTER_WORK_MAX) : EXPORTER_WORK_MAX;
-    exporter->work_at_ns = now_ns;
-    return exporter->work_left > 0;
+    purse->left = earned > 0 ? MIN(purse->left + earned, EXPORTER_WORK_MAX) : EXPORTER_WORK_MAX;
+    purse->filled_ns = now_ns;
+    return purse->left > 0;
 }
 
 const Sampling *domain_elsewhere(const Domain *domain)

@@ -72,6 +72,16 @@ struct Domain {
     gint64 marked_seen_ns;  /* … and seen_ns as of then; 0: never */
 };
 
+/* Work whose cost does not follow from the bytes that ask for it: changing templates, and changing
+ * what options data told (rates, names). It is paid from a purse of EXPORTER_WORK_MAX units of
+ * about 50 ns, which fills up again by EXPORTER_WORK_PER_S: plenty for an exporter that starts with
+ * hundreds of templates, and an end for one that redefines them in every datagram. */
+typedef enum { WORK_TEMPLATES, WORK_OPTIONS, WORK_COUNT } Work;
+typedef struct {
+    gint64 filled_ns;
+    gint64 left;
+} Purse;
+
 struct Exporter {
     guint64 hash;
     PstAddr addr;
@@ -81,8 +91,7 @@ struct Exporter {
     guint64 operator_rate;  /* 0: none */
     gint64 clock_offset_ns; /* its export time − our receive time, smoothed */
     gint64 seen_ns;
-    gint64 work_at_ns;           /* when work_left was last filled up */
-    gint64 work_left;            /* of EXPORTER_WORK_MAX: see exporter_may_work */
+    Purse purses[WORK_COUNT];
     gboolean proven;             /* sent at least one record */
     struct ExporterCells *cells; /* metrics; NULL beyond their bound */
 };
@@ -132,14 +141,11 @@ guint domain_changes(const Domain *domain);
  * any agree on one rate; else NULL. */
 const Sampling *domain_elsewhere(const Domain *domain);
 
-/* Changing templates is the one work whose cost does not follow from the bytes that ask for it. It
- * is paid from a purse of EXPORTER_WORK_MAX units (of about 50 ns), which fills up again by
- * EXPORTER_WORK_PER_S: plenty for an exporter that starts with hundreds of templates, and an end
- * for one that redefines them in every datagram. FALSE: the purse is empty. */
-gboolean exporter_may_work(Exporter *exporter, gint64 now_ns);
-static inline void exporter_worked(Exporter *exporter, guint units)
+/* FALSE: the purse for @work is empty. */
+gboolean exporter_may_work(Exporter *exporter, Work work, gint64 now_ns);
+static inline void exporter_worked(Exporter *exporter, Work work, guint units)
 {
-    exporter->work_left -= units;
+    exporter->purses[work].left -= units;
 }
 
 typedef void (*DomainVisit)(gpointer user, Domain *domain);

@@ -69,6 +69,28 @@ Test(hostile, starting_exporter_with_hundreds_of_templates_is_none)
     cr_assert_eq(bench_dropped(&bench, DROP_TEMPLATE_STORM), 0);
 }
 
+Test(hostile, options_storm_ends_and_what_is_known_stays)
+{
+    g_auto(Bench) bench;
+    bench_init(&bench, FALSE);
+    Export e = export_ipfix();
+    export_options(&e, 300, 1, F(302, 4), F(34, 4));
+    bench_take(&bench, &e);
+    for (guint i = 0; i < 200; i++) {
+        e = export_ipfix();
+        export_data(&e, 300);
+        for (guint32 n = 0; n < 100; n++) {
+            export_u32(&e, i * 100 + n);
+            export_u32(&e, 1000);
+        }
+        bench_take(&bench, &e);
+    }
+    cr_assert_eq(decoder_counts(bench.decoder)->options, 20000);
+    cr_assert_gt(bench_dropped(&bench, DROP_OPTIONS_STORM), 10000);
+    Domain *domain = bench_domain(&bench, 0);
+    cr_assert(domain->sampling.n == SAMPLING_MAX && domain->sampling.agree);
+}
+
 Test(hostile, withdrawals_without_end_are_refused)
 {
     g_auto(Bench) bench;
