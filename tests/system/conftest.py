@@ -25,7 +25,6 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from xdist.scheduler import LoadScopeScheduling
 
 from broker import Kafka
 from cluster import Postgres
@@ -33,6 +32,7 @@ from desk import Desk, make_template
 from mailserver import MailServer
 from ports import free_port as any_free_port
 from program import Runner
+from sharing import OneByOne
 from smalldisk import SmallDisk
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,17 +47,8 @@ TOGETHER = {
 FIRST = (*TOGETHER, "test_lab_live.py", "test_outages.py")
 
 
-class OneByOne(LoadScopeScheduling):
-    """Gives each process the next test when it is done with one, but files of TOGETHER whole."""
-
-    def _split_scope(self, nodeid):
-        file = nodeid.split("::")[0]
-        return file if Path(file).name in TOGETHER else nodeid
-
-
 def pytest_xdist_make_scheduler(config, log):
-    config.option.loadscopereorder = False    # ours is the order
-    return OneByOne(config, log)
+    return OneByOne(config, log, TOGETHER)
 
 
 def pytest_collection_modifyitems(items):
