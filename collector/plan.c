@@ -159,7 +159,7 @@ Plan *plan_compile(const Field *fields, gsize n, guint16 version)
 {
     Plan *plan = g_new0(Plan, 1);
     plan->type = flow_type(version);
-    g_autoptr(GArray) steps = g_array_new(FALSE, FALSE, sizeof(Step));
+    g_autoptr(GArray) steps = g_array_new(TRUE, FALSE, sizeof(Step)); /* never NULL */
     g_autoptr(GArray) lens = g_array_new(FALSE, TRUE, sizeof(guint16));
     Spot at = {0};
     for (guint i = 0; i < n; i++) {
@@ -178,7 +178,7 @@ Plan *plan_compile(const Field *fields, gsize n, guint16 version)
     plan->n_segments = lens->len;
     plan->segment_len = g_memdup2(lens->data, lens->len * sizeof(guint16));
     plan->n_steps = steps->len;
-    plan->steps = g_memdup2(steps->data, steps->len * sizeof(Step));
+    plan->steps = g_memdup2(steps->data, (steps->len + 1) * sizeof(Step));
     for (guint copy = 0, i = 0; copy <= COPY_COUNT; copy++) {
         while (i < plan->n_steps && plan->steps[i].copy < copy)
             i++;
