@@ -13,7 +13,7 @@
 /* clang-format off */
 const PstConfRow config_rows[] = {
     ROW(listen, PST_CONF_LIST, .unit = "", .def = "",
-        .help = "Sockets to receive on, as udp://0.0.0.0:2055 or udp://[::]:4739."),
+        .help = "Sockets to receive on, as udp://0.0.0.0:2055 or tcp://[::]:4739 (IPFIX only)."),
     ROW(workers, PST_CONF_INT, .unit = "", .min = 1, .max = CREW_MAX, .def = "1",
         .help = "Threads that receive; an exporter's address decides which one gets it."),
     ROW(read, PST_CONF_LIST, .unit = "", .def = "",
@@ -67,6 +67,12 @@ const PstConfRow config_rows[] = {
         .help = "File in which templates, sampling rates and sequence numbers outlive the program. "
                 "auto: PRODUCER.state in systemd's state directory or beside an embedded bus; no "
                 "file with json: or when files are read. none: no file."),
+    ROW(tcp_connections, PST_CONF_INT, .unit = "", .min = 1, .max = 100000, .def = "1024",
+        .help = "TCP connections at a time."),
+    ROW(tcp_connections_each, PST_CONF_INT, .unit = "", .min = 1, .max = 100000, .def = "16",
+        .help = "TCP connections of one exporter at a time; its idle ones make room."),
+    ROW(tcp_idle, PST_CONF_SPAN_S, .unit = "s", .min = 1, .max = 604800, .def = "30m",
+        .help = "A TCP connection without a message for so long is closed."),
     ROW(verify, PST_CONF_BOOL, .unit = "", .def = "no",
         .help = "Decode everything a second time with libfixbuf and count differences (slow)."),
     {.name = NULL},

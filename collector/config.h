@@ -30,6 +30,9 @@ typedef struct {
     gint64 hold_bytes_all;
     gint64 exporters_max;
     char *state;
+    gint64 tcp_connections;
+    gint64 tcp_connections_each;
+    gint64 tcp_idle;
     gboolean verify;
 } Config;
 

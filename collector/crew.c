@@ -5,7 +5,9 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdint.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "endpoint.h"
@@ -13,7 +15,7 @@
 
 /* GLib's locks are not seen by ThreadSanitizer; pthread's are. */
 
-enum { TICK_MS = 100, LAST_ROUNDS = 64, FLUSH_MS = 10000 };
+enum { TICK_MS = 100, LAST_ROUNDS = 64, FLUSH_MS = 10000, DESCRIPTORS_ELSE = 256 };
 #define ALIVE_NS (10 * PST_NS_PER_S)
 
 G_STATIC_ASSERT((int)CREW_MAX <= (int)ENDPOINT_SOCKETS_MAX);
@@ -37,6 +39,7 @@ struct Crew {
     Seat *seats;
     gboolean started; /* crew_start was called, crew_stop not */
     int ended_fd;
+    rlim_t descriptors;   /* that TCP may need */
     pthread_mutex_t lock; /* guards what is marked so, and stopping */
     pthread_cond_t taken; /* rules were taken, or a worker ended */
     gboolean stopping;
@@ -90,6 +93,7 @@ Crew *crew_new(const WorkerOptions *options, guint n, Rules *rules_take, GError 
     g_autoptr(Crew) crew = g_new0(Crew, 1);
     crew->n = n;
     crew->ended_fd = -1;
+    crew->descriptors = DESCRIPTORS_ELSE + (rlim_t)n * options->tcp_connections;
     crew->seats = g_new0(Seat, n);
     pthread_mutex_init(&crew->lock, NULL);
     pthread_cond_init(&crew->taken, NULL);
@@ -131,15 +135,51 @@ void crew_free(Crew *crew)
     g_free(crew);
 }
 
-static void log_listening(const char *uri, int fd, gint64 wanted_bytes, gint64 given_bytes)
+/* Many connections need many descriptors; what the system allows is taken. */
+static void allow_descriptors(rlim_t wanted)
 {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
+        return;
+    limit.rlim_cur = MIN(wanted, limit.rlim_max);
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur < wanted)
+        pst_log(PST_LOG_WARN, "tcp",
+                "fewer files may be open than tcp_connections needs: raise the limit "
+                "allowed=%ju needed=%ju",
+                (uintmax_t)limit.rlim_cur, (uintmax_t)wanted);
+}
+
+static gboolean listen_tcp(Crew *crew, const char *uri, const int *fds, GError **error)
+{
+    allow_descriptors(crew->descriptors);
+    guint16 port = endpoint_port(fds[0]);
+    gboolean good = TRUE;
+    for (guint i = 0; i < crew->n; i++) {
+        if (good)
+            good = worker_listen_tcp_take(crew->seats[i].worker, fds[i], error);
+        else
+            close(fds[i]);
+    }
+    if (good)
+        pst_log(PST_LOG_INFO, uri, "listening port=%u", port);
+    return good;
+}
+
+static void listen_udp(Crew *crew, const char *uri, const int *fds, gint64 rcvbuf_bytes)
+{
+    gint64 given_bytes = 0;
+    for (guint i = 0; i < crew->n; i++) {
+        Listener *listener = listener_new_take(fds[i], rcvbuf_bytes);
+        given_bytes = listener_rcvbuf(listener);
+        worker_listen_take(crew->seats[i].worker, listener);
+    }
     pst_log(PST_LOG_INFO, uri, "listening port=%u rcvbuf_bytes=%" G_GINT64_FORMAT,
-            endpoint_port(fd), given_bytes);
-    if (given_bytes < wanted_bytes)
+            endpoint_port(fds[0]), given_bytes);
+    if (given_bytes < rcvbuf_bytes)
         pst_log(PST_LOG_WARN, uri,
                 "socket queue is smaller than asked for: raise net.core.rmem_max "
                 "wanted_bytes=%" G_GINT64_FORMAT " given_bytes=%" G_GINT64_FORMAT,
-                wanted_bytes, given_bytes);
+                rcvbuf_bytes, given_bytes);
 }
 
 gboolean crew_listen(Crew *crew, const char *uri, gint64 rcvbuf_bytes, GError **error)
@@ -148,13 +188,9 @@ gboolean crew_listen(Crew *crew, const char *uri, gint64 rcvbuf_bytes, GError **
     int fds[CREW_MAX];
     if (!endpoint_open(uri, crew->n, fds, error))
         return FALSE;
-    gint64 given_bytes = 0;
-    for (guint i = 0; i < crew->n; i++) {
-        Listener *listener = listener_new_take(fds[i], rcvbuf_bytes);
-        given_bytes = listener_rcvbuf(listener);
-        worker_listen_take(crew->seats[i].worker, listener);
-    }
-    log_listening(uri, fds[0], rcvbuf_bytes, given_bytes);
+    if (endpoint_is_tcp(uri))
+        return listen_tcp(crew, uri, fds, error);
+    listen_udp(crew, uri, fds, rcvbuf_bytes);
     return TRUE;
 }
 

@@ -10,13 +10,15 @@ enum { LISTENER_BATCH = 64, LISTENER_DATAGRAM_MAX = 65535 };
 
 typedef struct Listener Listener;
 
-/* @payload borrowed until the callback returns. @kernel_ns UTC ns of the machine's clock. */
+/* What came at once: a datagram; or a message of a TCP connection or a file.
+ * @payload borrowed until the callback returns. @kernel_ns UTC ns of the machine's clock. */
 typedef struct {
     const guint8 *payload;
     gsize len;
-    gboolean truncated; /* longer than LISTENER_DATAGRAM_MAX: cannot be, but is asked */
+    gboolean truncated; /* the end is missing */
     PstAddr sender;
-    guint16 port; /* of the sender */
+    guint16 port;   /* of the sender */
+    guint32 stream; /* number of the TCP connection or file; 0: a datagram */
     gint64 kernel_ns;
 } Datagram;
 

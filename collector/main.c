@@ -21,7 +21,7 @@ typedef struct {
 } Collector;
 
 static const char description[] =
-    "Receives NetFlow v5, v9 and IPFIX over UDP, and publishes flows.\n"
+    "Receives NetFlow v5, v9 and IPFIX over UDP, IPFIX also over TCP, and publishes flows.\n"
     "\n"
     "Examples:\n"
     "  postern-collector --listen udp://0.0.0.0:2055 --publish all --output json:-\n"
@@ -67,6 +67,9 @@ static WorkerOptions worker_options(const Collector *collector)
         .hold_domain_bytes = (gsize)config->hold_bytes,
         .hold_s = config->hold_time,
         .template_lifetime_s = config->template_lifetime,
+        .tcp_connections = (guint)config->tcp_connections,
+        .tcp_connections_each = (guint)config->tcp_connections_each,
+        .tcp_idle_s = config->tcp_idle,
         .verify = config->verify,
         .state = collector->state,
         .clock = collector->run.clock,

@@ -45,7 +45,11 @@
       "Templates known from before this process (state).")                                         \
     X("state_items_refused_total", PST_COUNTER, NULL, s->saver->refused,                           \
       "Items of the state file that break a rule.")                                                \
-    X("queue_bytes", PST_GAUGE, NULL, s->publisher->queue_bytes, "Bytes waiting for the bus.")
+    X("queue_bytes", PST_GAUGE, NULL, s->publisher->queue_bytes, "Bytes waiting for the bus.")     \
+    X("tcp_connections", PST_GAUGE, NULL, s->tcp->connections, "TCP connections now.")             \
+    X("tcp_accepted_total", PST_COUNTER, NULL, s->tcp->accepted, "TCP connections made to us.")    \
+    X("tcp_accept_failures_total", PST_COUNTER, NULL, s->tcp->accept_failures,                     \
+      "Times that no TCP connection could be taken (no descriptor, no memory).")
 
 /* The same of each worker: is one of them near its end, or are its sockets? */
 #define WORKER_METRICS(X)                                                                          \
@@ -61,7 +65,7 @@ enum {
     SUMS_N = 0 METRICS(METRIC_COUNT),
     OWN_N = 0 WORKER_METRICS(METRIC_COUNT),
 #undef METRIC_COUNT
-    METRICS_N = SUMS_N + OWN_N + DROP_COUNT
+    METRICS_N = SUMS_N + OWN_N + DROP_COUNT + TCP_END_COUNT
 };
 
 /* A cell, and what we have given it. */
@@ -71,7 +75,7 @@ typedef struct {
 } Sum;
 
 struct Metrics {
-    Sum sums[METRICS_N]; /* METRICS, WORKER_METRICS, drops */
+    Sum sums[METRICS_N]; /* METRICS, WORKER_METRICS, drops, ends */
 };
 
 Metrics *metrics_new(PstStats *stats, guint worker)
@@ -92,6 +96,11 @@ Metrics *metrics_new(PstStats *stats, guint worker)
         (sum++)->cell =
             pst_stats_cell(stats, PST_COUNTER, "postern_collector_dropped_total", label,
                            "Datagrams, sets, templates and records not used, by reason.");
+    }
+    for (guint end = 0; end < TCP_END_COUNT; end++) {
+        g_autofree char *label = g_strdup_printf("reason=\"%s\"", tcp_end_name((TcpEnd)end));
+        (sum++)->cell = pst_stats_cell(stats, PST_COUNTER, "postern_collector_tcp_closed_total",
+                                       label, "TCP connections closed, by reason.");
     }
     return metrics;
 }
@@ -119,4 +128,6 @@ void metrics_show(Metrics *metrics, const MetricsSource *s)
 #undef METRIC_SHOW
     for (guint drop = 1; drop < DROP_COUNT; drop++)
         give(sum++, s->decoder->drops[drop]);
+    for (guint end = 0; end < TCP_END_COUNT; end++)
+        give(sum++, s->tcp->ended[end]);
 }

@@ -8,11 +8,13 @@
 #include "publish.h"
 #include "saver.h"
 #include "stats.h"
+#include "tcp.h"
 
 typedef struct {
     const DecoderCounts *decoder;
     const PublisherCounts *publisher;
     const HoldBudget *budget;
+    const TcpCounts *tcp;
     guint exporters;
     guint64 datagrams;
     guint64 bytes;

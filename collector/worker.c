@@ -6,6 +6,7 @@
 #include "log.h"
 #include "metrics.h"
 #include "saver.h"
+#include "tcp.h"
 
 #define TICK_NS       (100 * PST_NS_PER_MS)
 #define EXPIRE_NS     (10 * PST_NS_PER_S)
@@ -24,6 +25,8 @@ struct Worker {
     Publisher *publisher;
     Saver *saver;         /* owned; NULL without a state file */
     GPtrArray *listeners; /* owned */
+    GPtrArray *tcps;      /* owned */
+    TcpCounts tcp_counts;
     Metrics *metrics;
     gint64 clock_shift_ns; /* our clock − the machine's, for kernel receive times */
     gint64 ticked_ns;
@@ -76,12 +79,18 @@ static void free_listener(gpointer listener)
     listener_close(listener);
 }
 
+static void free_tcp(gpointer tcp)
+{
+    tcp_free(tcp);
+}
+
 Worker *worker_new(const WorkerOptions *options, Rules *rules_take, GError **error)
 {
     g_autoptr(Worker) worker = g_new0(Worker, 1);
     worker->options = *options;
     worker->rules = rules_take;
     worker->listeners = g_ptr_array_new_with_free_func(free_listener);
+    worker->tcps = g_ptr_array_new_with_free_func(free_tcp);
     worker->publisher = publisher_open(&options->publisher, error);
     if (worker->publisher == NULL)
         return NULL;
@@ -115,6 +124,7 @@ void worker_free(Worker *worker)
 {
     if (worker == NULL)
         return;
+    g_ptr_array_unref(worker->tcps);
     publisher_close(worker->publisher); /* charges ledgers, so it goes first */
     decoder_free(worker->decoder);
     exporters_free(worker->exporters);
@@ -132,12 +142,14 @@ void worker_listen_take(Worker *worker, Listener *listener)
 
 guint worker_inputs(const Worker *worker)
 {
-    return worker->listeners->len;
+    return worker->listeners->len + worker->tcps->len;
 }
 
 int worker_input_fd(const Worker *worker, guint i)
 {
-    return listener_fd(g_ptr_array_index(worker->listeners, i));
+    guint n = worker->listeners->len;
+    return i < n ? listener_fd(g_ptr_array_index(worker->listeners, i))
+                 : tcp_fd(g_ptr_array_index(worker->tcps, i - n));
 }
 
 void worker_dropped(Worker *worker, Drop drop)
@@ -166,7 +178,16 @@ static void take_message(Worker *worker, const Datagram *datagram, Message *mess
     }
     note_clock(domain->exporter, message, received_ns);
     domain->beat_due = TRUE;
-    decoder_message(worker->decoder, domain, message, datagram->port, received_ns);
+    if (datagram->stream == 0) {
+        decoder_message(worker->decoder, domain, message, datagram->port, received_ns);
+        return;
+    }
+    Stream *stream = domain_stream(domain, datagram->stream, &drop);
+    if (stream != NULL)
+        decoder_stream_message(worker->decoder, domain, stream, message, datagram->port,
+                               received_ns);
+    else
+        worker_dropped(worker, drop);
 }
 
 static void take_malformed(Worker *worker, const Datagram *datagram, const Message *message,
@@ -174,15 +195,19 @@ static void take_malformed(Worker *worker, const Datagram *datagram, const Messa
 {
     worker_dropped(worker, drop);
     Domain *domain = exporters_peek(worker->exporters, &datagram->sender, message->domain);
-    if (domain != NULL && message->version != 0)
-        ledger_malformed(domain->ledger);
+    if (domain == NULL || message->version == 0)
+        return;
+    if (datagram->stream == 0)
+        ledger_malformed(domain->ledger); /* a gap will tell how much it was */
+    else
+        ledger_lose(domain->ledger, PST_LOSS_MALFORMED, ledger_estimate(datagram->len));
 }
 
 void worker_datagram(Worker *worker, const Datagram *datagram, gint64 received_ns)
 {
     worker->datagrams++;
     worker->bytes += datagram->len;
-    if (datagram->truncated) {
+    if (datagram->truncated && datagram->stream == 0) {
         worker_dropped(worker, DROP_TRUNCATED);
         return;
     }
@@ -209,11 +234,66 @@ static void take_received(gpointer user, const Datagram *datagram)
 
 gboolean worker_receive(Worker *worker, guint i)
 {
+    if (i >= worker->listeners->len)
+        return tcp_receive(g_ptr_array_index(worker->tcps, i - worker->listeners->len));
     Listener *listener = g_ptr_array_index(worker->listeners, i);
     for (guint round = 0; round < RECEIVE_ROUNDS; round++) {
         if (listener_receive(listener, take_received, worker) < LISTENER_BATCH)
             return FALSE;
     }
+    return TRUE;
+}
+
+/* What waited in it for a template is lost, and told. */
+static void end_stream(gpointer user, const PstAddr *sender, guint32 id)
+{
+    Worker *worker = user;
+    Domain *domain = exporters_domains(worker->exporters, sender);
+    for (; domain != NULL; domain = domain->next) {
+        Stream *stream = domain->streams;
+        while (stream != NULL && stream->id != id)
+            stream = stream->next;
+        if (stream == NULL)
+            continue;
+        decoder_expire_stream(worker->decoder, domain, stream, G_MAXINT64);
+        domain_end_stream(worker->exporters, domain, id);
+        domain->beat_due = TRUE;
+    }
+}
+
+void worker_end_stream(Worker *worker, const PstAddr *sender, guint32 stream)
+{
+    end_stream(worker, sender, stream);
+}
+
+static gboolean admits(gpointer user, const PstAddr *addr)
+{
+    Worker *worker = user;
+    const PstPrefixMap *list = worker->rules->admitted;
+    if (list == NULL || pst_prefix_map_find(list, addr, NULL, NULL))
+        return TRUE;
+    worker_dropped(worker, DROP_NOT_ADMITTED);
+    return FALSE;
+}
+
+gboolean worker_listen_tcp_take(Worker *worker, int fd, GError **error)
+{
+    const WorkerOptions *options = &worker->options;
+    Tcp *tcp = tcp_new_take(fd,
+                            &(TcpOptions){.connections_max = options->tcp_connections,
+                                          .connections_each = options->tcp_connections_each,
+                                          .idle_ns = options->tcp_idle_s * PST_NS_PER_S,
+                                          .worker = options->number,
+                                          .workers = options->count,
+                                          .counts = &worker->tcp_counts,
+                                          .admits = admits,
+                                          .message = take_received,
+                                          .ended = end_stream,
+                                          .user = worker},
+                            error);
+    if (tcp == NULL)
+        return FALSE;
+    g_ptr_array_add(worker->tcps, tcp);
     return TRUE;
 }
 
@@ -299,6 +379,7 @@ static void show(Worker *worker)
                                       .kernel_dropped = worker->kernel_dropped,
                                       .cpu_ms = cpu_ms(),
                                       .saver = saver_counts(worker->saver),
+                                      .tcp = &worker->tcp_counts,
                                   });
 }
 
@@ -309,6 +390,8 @@ gboolean worker_tick_at(Worker *worker, gint64 now_ns, GError **error)
         return TRUE;
     worker->ticked_ns = now_ns;
     count_kernel_drops(worker);
+    for (guint i = 0; i < worker->tcps->len; i++)
+        tcp_tick(g_ptr_array_index(worker->tcps, i), pst_mono_now().ns);
     Beat beat = {.worker = worker, .now_ns = now_ns};
     exporters_each(worker->exporters, beat_domain, &beat);
     if (ABS(now_ns - worker->expired_ns) >= EXPIRE_NS) {
@@ -340,12 +423,15 @@ void worker_reload_take(Worker *worker, Rules *rules)
     exporters_set_rules(worker->exporters, rules->admitted, rules->rates);
     rules_unref(worker->rules);
     worker->rules = rules;
+    for (guint i = 0; i < worker->tcps->len; i++)
+        tcp_review(g_ptr_array_index(worker->tcps, i));
 }
 
 gboolean worker_finish(Worker *worker, int timeout_ms, GError **error)
 {
     Beat beat = {.worker = worker, .now_ns = MAX(worker->ticked_ns, 0), .last = TRUE};
     count_kernel_drops(worker);
+    g_ptr_array_set_size(worker->tcps, 0); /* ends their connections, so that the end is told */
     exporters_each(worker->exporters, expire_domain, &beat);
     exporters_each(worker->exporters, beat_domain, &beat);
     if (worker->saver != NULL)

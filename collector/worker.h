@@ -27,6 +27,9 @@ typedef struct {
     gsize hold_domain_bytes;
     gint64 hold_s;
     gint64 template_lifetime_s;
+    guint tcp_connections;      /* at a time */
+    guint tcp_connections_each; /* of one exporter */
+    gint64 tcp_idle_s;
     gboolean verify; /* ask libfixbuf for a second opinion on every data set */
     State *state;    /* borrowed; closed before worker_free; NULL: nothing outlives us */
     PstClock *clock; /* borrowed */
@@ -44,6 +47,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Worker, worker_free)
 
 /* @listener is taken. */
 void worker_listen_take(Worker *worker, Listener *listener);
+/* @fd, a listening TCP socket, is taken. @error IO. */
+gboolean worker_listen_tcp_take(Worker *worker, int fd, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 /* File descriptors to poll. Borrowed until the next listen. */
 guint worker_inputs(const Worker *worker);
 int worker_input_fd(const Worker *worker, guint i);
@@ -53,6 +58,8 @@ gboolean worker_receive(Worker *worker, guint i);
 
 /* Takes a datagram from elsewhere (a capture). @received_ns UTC ns. */
 void worker_datagram(Worker *worker, const Datagram *datagram, gint64 received_ns);
+/* Session @stream of @sender is over (a file was read). */
+void worker_end_stream(Worker *worker, const PstAddr *sender, guint32 stream);
 /* Counts a packet of a capture that was not used. */
 void worker_dropped(Worker *worker, Drop drop);
 

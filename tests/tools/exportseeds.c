@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* exportseeds FOLDER: writes the first inputs of the fuzz targets netflow_v5, netflow_v9, ipfix and
- * pcap into FOLDER/NOUN, made with the builders of the unit tests. */
+/* exportseeds FOLDER: writes the first inputs of the fuzz targets netflow_v5, netflow_v9, ipfix,
+ * tcp and pcap into FOLDER/NOUN, made with the builders of the unit tests. */
 #include <stdio.h>
 
 #include "export_builder.h"
@@ -109,6 +109,35 @@ static void save_stateful(guint16 version, const char *noun)
     }
 }
 
+/* A message in pieces, as fuzz_tcp.c reads them: of @piece bytes, on connection @which. Takes the
+ * bytes. */
+static void add_pieces(GByteArray *row, guint8 which, gsize piece, GByteArray *message)
+{
+    for (gsize at = 0; at < message->len; at += piece) {
+        gsize len = MIN(piece, message->len - at);
+        guint8 head[3] = {which, (guint8)(len >> 8), (guint8)len};
+        g_byte_array_append(row, head, sizeof head);
+        g_byte_array_append(row, message->data + at, (guint)len);
+    }
+    g_byte_array_unref(message);
+}
+
+static void save_tcp(void)
+{
+    static const gsize pieces[] = {7, 64, 1000};
+    for (gsize i = 0; i < G_N_ELEMENTS(pieces); i++) {
+        g_autoptr(GByteArray) row = g_byte_array_new();
+        add_pieces(row, 0, pieces[i], templates(VERSION_IPFIX, TRUE));
+        add_pieces(row, 1, pieces[i], data_only(VERSION_IPFIX));
+        add_pieces(row, 0, pieces[i], data_only(VERSION_IPFIX));
+        add_pieces(row, 1, pieces[i], templates(VERSION_IPFIX, FALSE));
+        add_pieces(row, 0x80, pieces[i], data_only(VERSION_IPFIX)); /* a new one: no template */
+        add_pieces(row, 2, pieces[i], data_only(VERSION_V9));
+        g_autofree char *name = g_strdup_printf("pieces-%zu", pieces[i]);
+        save("tcp", name, row);
+    }
+}
+
 static void save_v5(void)
 {
     V5Record records[2] = {{.src = 0xc6120001,
@@ -180,6 +209,7 @@ int main(int argc, char **argv)
     }
     folder = argv[1];
     save_v5();
+    save_tcp();
     save_stateful(VERSION_V9, "netflow_v9");
     save_stateful(VERSION_IPFIX, "ipfix");
     save_pcap();
