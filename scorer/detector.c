@@ -78,13 +78,24 @@ void detector_assess(const EngineConf *conf, const Law *law, const Block *const 
     out->score = (int)floor(out->gate_open ? out->evidence : MIN(out->evidence, UNGATED));
 }
 
+static guint32 credit_to(const Assessment *now, double target)
+{
+    guint32 credit = G_MAXUINT32;
+    for (guint pair = 0; pair < PST_PAIR_COUNT; pair++)
+        if (now->pairs & 1u << pair)
+            credit = MIN(credit, reach_credit(&now->reach[pair], target));
+    return credit;
+}
+
+guint32 detector_evidence_credit(const Assessment *now, double evidence)
+{
+    return credit_to(now, evidence_to_m(evidence));
+}
+
 guint32 detector_credit(const EngineConf *conf, const Law *law, const Assessment *now, PstBand band)
 {
     double target = band == PST_BAND_COUNT ? ATTENTION : evidence_to_m(conf->band_at[band]);
-    guint32 by_evidence = G_MAXUINT32;
-    for (guint pair = 0; pair < PST_PAIR_COUNT; pair++)
-        if (now->pairs & 1u << pair)
-            by_evidence = MIN(by_evidence, reach_credit(&now->reach[pair], target));
+    guint32 by_evidence = credit_to(now, target);
     /* The lower bound is below the estimate: both evidence and estimate must get there. */
     Gate gate = gate_of(law, now, band);
     double missing = (MAX(gate.low, gate.real) - now->seen * now->sampling) / now->most;

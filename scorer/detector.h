@@ -37,4 +37,7 @@ void detector_assess(const EngineConf *conf, const Law *law, const Block *const 
 guint32 detector_credit(const EngineConf *conf, const Law *law, const Assessment *now,
                         PstBand band);
 
+/* The same for an evidence, whatever the gates. */
+guint32 detector_evidence_credit(const Assessment *now, double evidence);
+
 #define BAND_BIT(band) (1u << (band))

@@ -92,6 +92,7 @@ void engine_free(Engine *engine)
     g_clear_pointer(&engine->rules, rules_free);
     pool_clear(&engine->episodes);
     g_clear_pointer(&engine->activity, activity_free);
+    g_clear_pointer(&engine->peaks, peaks_free);
     g_clear_pointer(&engine->verdicts, g_array_unref);
     g_free(engine);
 }
@@ -266,9 +267,23 @@ static void tick(Engine *engine)
                     engine);
 }
 
+/* What units carry over midnight is a peak of the new day too. */
+static void carry_peaks(Engine *engine, gint64 day)
+{
+    g_autoptr(GArray) units = peaks_of_day(engine->peaks, day - 1);
+    for (guint i = 0; i < units->len; i++) {
+        const PstUnit *unit = &g_array_index(units, PstUnit, i);
+        guint32 id = unit_table_find(engine->units, unit, unit_table_hash(engine->units, unit));
+        if (id != 0)
+            judge_peak(engine, id, day);
+    }
+}
+
 static void watermark_moved(Engine *engine)
 {
     gint64 minute = watermark_ns(engine->watermark) / PST_NS_PER_S / MINUTE_S;
+    if (engine->peaks != NULL && minute / DAY_MIN > engine->s.minute / DAY_MIN)
+        carry_peaks(engine, minute / DAY_MIN);
     /* After a jump of event time the last minutes are enough to find who has been quiet. */
     gint64 catch_up = engine->conf.quiet_s / MINUTE_S + 4;
     engine->s.minute = MAX(engine->s.minute, minute - catch_up);
@@ -459,6 +474,13 @@ GArray *engine_take_verdicts(Engine *engine)
 GArray *engine_take_activity(Engine *engine)
 {
     return activity_take(engine->activity);
+}
+
+const Peaks *engine_keep_peaks(Engine *engine)
+{
+    if (engine->peaks == NULL)
+        engine->peaks = peaks_new();
+    return engine->peaks;
 }
 
 const EngineStats *engine_stats(Engine *engine)

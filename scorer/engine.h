@@ -132,6 +132,11 @@ typedef struct {
 /* Borrowed until the next call on this engine. */
 const EngineStats *engine_stats(Engine *engine);
 
+/* From now on keep the highest evidence of each unit on each UTC day (peaks.h); for backtests, as
+ * it takes memory for each day and a closer look. Verdicts stay the same, but for the highest
+ * evidence told at an episode's end. Borrowed, with the engine: what is kept so far. */
+const struct Peaks *engine_keep_peaks(Engine *engine);
+
 /* SHA-256 (hex) over the whole state, outputs not yet taken excepted. Equal digests: everything
  * said from here on will be equal. Given (free with g_free). */
 char *engine_digest(const Engine *engine) G_GNUC_WARN_UNUSED_RESULT;

@@ -4,6 +4,7 @@
 #include "activity.h"
 #include "episode.h"
 #include "novelty.h"
+#include "peaks.h"
 #include "rules.h"
 #include "unit_table.h"
 #include "watermark.h"
@@ -36,6 +37,7 @@ struct Engine {
     /* Outputs not yet taken. */
     Activity *activity;
     GArray *verdicts; /* PstVerdict */
+    Peaks *peaks;     /* NULL: nobody asked for them */
     EngineStats stats;
 };
 

@@ -6,6 +6,7 @@
 #include "evidence_words.h"
 
 #define LOOKS 64 /* for an episode to end early */
+#define DAY_S 86400
 
 /* --- one unit ---------------------------------------------------------------------------- */
 
@@ -216,12 +217,29 @@ static void cross(Engine *engine, const Judged *j, Episode *episode, const Asses
     put_words(engine, j, episode, v);
 }
 
+static void note_peak(Engine *engine, const Judged *j, const Assessment *now, gint64 at_s)
+{
+    if (engine->peaks != NULL)
+        peaks_note(engine->peaks, &j->unit->unit, at_s / DAY_S, now->evidence);
+}
+
+/* So many more sightings cannot bring the unit to a peak that was not noted. */
+static guint32 peak_credit(const Engine *engine, const Judged *j, const Assessment *now,
+                           gint64 at_s)
+{
+    if (engine->peaks == NULL)
+        return G_MAXUINT32;
+    double evidence = peaks_next(engine->peaks, &j->unit->unit, at_s / DAY_S);
+    return detector_evidence_credit(now, evidence);
+}
+
 /* Judges the unit after a sighting, and says how many more need no judging. */
 static void look(Engine *engine, Judged *j, const Sighting *s)
 {
     Assessment now;
     gint64 at_s = newest_of(j), open_s = at_s - engine->conf.watermark_s;
     assess(engine, j, open_s, at_s, &now);
+    note_peak(engine, j, &now, at_s);
     if (j->unit->episode == 0 && now.evidence > 0) {
         begin_episode(engine, j, &now, s->event_ns);
         judge_add(engine, j, s);
@@ -237,12 +255,13 @@ static void look(Engine *engine, Judged *j, const Sighting *s)
         next = PST_BAND_WATCH;
         while (next < PST_BAND_COUNT && (episode->bands & BAND_BIT(next)))
             next++;
-        if (next == PST_BAND_COUNT) {
-            j->unit->credit = G_MAXUINT32; /* nothing left to cross */
+        if (next == PST_BAND_COUNT) { /* nothing left to cross */
+            j->unit->credit = peak_credit(engine, j, &now, at_s);
             return;
         }
     }
-    j->unit->credit = detector_credit(&engine->conf, &j->law, &now, next);
+    j->unit->credit = MIN(detector_credit(&engine->conf, &j->law, &now, next),
+                          peak_credit(engine, j, &now, at_s));
 }
 
 void judge_score(Engine *engine, Judged *j, const Sighting *s)
@@ -265,6 +284,17 @@ void judge_score(Engine *engine, Judged *j, const Sighting *s)
         j->unit->credit--;
     else
         look(engine, j, s);
+}
+
+void judge_peak(Engine *engine, guint32 id, gint64 day)
+{
+    Judged j;
+    Assessment now;
+    judge_unit(engine, id, &j);
+    gint64 at_s = MAX(day * DAY_S, newest_of(&j));
+    assess(engine, &j, at_s, at_s, &now);
+    note_peak(engine, &j, &now, at_s);
+    j.unit->credit = 0; /* it was given for another day */
 }
 
 void judge_tick(Engine *engine, guint32 id, gint64 now_s)

@@ -28,6 +28,9 @@ void judge_add(Engine *engine, const Judged *j, const Sighting *s);
 /* At a full minute of the watermark: an episode that has been quiet for long enough ends. */
 void judge_tick(Engine *engine, guint32 episode_id, gint64 now_s);
 
+/* With peaks: notes where the unit stands at the beginning of @day. */
+void judge_peak(Engine *engine, guint32 id, gint64 day);
+
 /* Ends the unit's episode, if it has one; its cells restart. One that never opened goes in
  * silence. */
 void judge_end(Engine *engine, Judged *j);
