@@ -10,13 +10,17 @@ typedef enum { BACKTEST_TEXT, BACKTEST_JSON } BacktestFormat;
 
 typedef struct {
     const EngineConf *engine;
+    const EngineConf *other; /* a second configuration beside it; NULL: none */
+    const char *other_name;
     const PstPrefixMap *networks; /* NULL: only flows that carry a direction can be judged */
     BacktestFormat format;
     const char *const *files; /* in the order of their time; "-" is stdin; NULL-terminated */
+    const char *svg;          /* draw the survival curve of `engine` there; NULL: do not */
     FILE *out;
 } BacktestOptions;
 
-/* Writes the crossings in the order of their event time, then the summary.
+/* Writes the crossings in the order of their event time, where a second configuration differs, then
+ * the summary.
  * @error USAGE: a file cannot be opened, or no flow has a direction and there are no networks;
  * DATA: nothing in the files is a flow; IO. */
 gboolean backtest(const BacktestOptions *options, GError **error) G_GNUC_WARN_UNUSED_RESULT;

@@ -18,6 +18,7 @@ struct FlowReader {
     int fd;
     gboolean ended; /* nothing more comes from fd */
     Form form;
+    guint64 bytes; /* read in all */
     gsize at, end; /* what is not read yet: window[at … end) */
     guint8 window[WINDOW_BYTES];
 };
@@ -46,6 +47,11 @@ void flow_reader_close(FlowReader *reader)
     g_free(reader);
 }
 
+guint64 flow_reader_bytes(const FlowReader *reader)
+{
+    return reader->bytes;
+}
+
 /* Reads more behind what is left. FALSE: the file failed. */
 static gboolean fill(FlowReader *r, GError **error)
 {
@@ -63,6 +69,7 @@ static gboolean fill(FlowReader *r, GError **error)
     }
     r->ended = n == 0;
     r->end += (gsize)n;
+    r->bytes += (guint64)n;
     return TRUE;
 }
 

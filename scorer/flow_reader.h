@@ -12,6 +12,9 @@ FlowReader *flow_reader_open(const char *path, GError **error) G_GNUC_WARN_UNUSE
 void flow_reader_close(FlowReader *reader);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(FlowReader, flow_reader_close)
 
+/* Bytes read so far, those that wait included. */
+guint64 flow_reader_bytes(const FlowReader *reader);
+
 typedef enum {
     FLOW_READ_FLOW,
     FLOW_READ_HEARTBEAT,

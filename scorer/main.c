@@ -9,7 +9,7 @@
 #include "writer.h"
 
 static gboolean wants_backtest;
-static char *format_text;
+static char *format_text, *svg_path, *compare_path;
 
 static const GOptionEntry options[] = {
     {"backtest", 0, 0, G_OPTION_ARG_NONE, &wants_backtest,
@@ -17,6 +17,12 @@ static const GOptionEntry options[] = {
      NULL},
     {"format", 0, 0, G_OPTION_ARG_STRING, &format_text,
      "With --backtest: text (for people) or json (a verdict a line)", "text|json"},
+    {"compare", 0, 0, G_OPTION_ARG_FILENAME, &compare_path,
+     "With --backtest: a second configuration, the one in force with the keys of FILE instead; "
+     "prints where it differs",
+     "FILE"},
+    {"svg", 0, 0, G_OPTION_ARG_FILENAME, &svg_path,
+     "With --backtest: draw how often each evidence was reached, beside what is promised", "FILE"},
     {NULL},
 };
 
@@ -36,6 +42,7 @@ static const char description[] =
     "\n"
     "Backtest (- is standard input; files in the order of their time):\n"
     "  postern-scorer --backtest --networks 192.0.2.0/24 --format json flows.json\n"
+    "  postern-scorer --backtest --networks nets --compare softer.conf --svg curve.svg week.json\n"
     "  postern-collector --read day.pcap --publish all --networks nets --output json:- |\n"
     "      postern-scorer --backtest --networks nets -\n"
     "\n"
@@ -46,24 +53,48 @@ static int fail(const char *what, GError *error)
     return pst_run_fail_take(what, error);
 }
 
+/* The configuration in force, with the keys of compare_path over it. */
+static gboolean load_other(const PstRun *run, EngineConf *out, GError **error)
+{
+    Settings other = {0};
+    gboolean ok = pst_run_load(run, &other, error) &&
+                  pst_conf_load(settings_rows, compare_path, &other, error) &&
+                  settings_engine(&other, out, error);
+    pst_conf_clear(settings_rows, &other);
+    return ok;
+}
+
+static gboolean backtest_usage(const PstRun *run, BacktestOptions *out, GError **error)
+{
+    if (format_text != NULL && strcmp(format_text, "json") == 0)
+        out->format = BACKTEST_JSON;
+    else if (format_text != NULL && strcmp(format_text, "text") != 0)
+        g_set_error(error, PST_ERROR, PST_ERROR_USAGE, "--format \"%s\": allowed are text and json",
+                    format_text);
+    if (*error == NULL && run->args[0] == NULL)
+        g_set_error(error, PST_ERROR, PST_ERROR_USAGE,
+                    "--backtest needs at least one FILE (- is standard input)");
+    return *error == NULL;
+}
+
 static int run_backtest(const PstRun *run, const Settings *settings, const EngineConf *engine)
 {
     GError *error = NULL;
-    BacktestOptions backtest_options = {
-        .engine = engine, .files = (const char *const *)run->args, .out = stdout};
+    EngineConf other;
     g_autoptr(PstPrefixMap) networks = NULL;
-    if (format_text != NULL && strcmp(format_text, "json") == 0)
-        backtest_options.format = BACKTEST_JSON;
-    else if (format_text != NULL && strcmp(format_text, "text") != 0)
-        g_set_error(&error, PST_ERROR, PST_ERROR_USAGE,
-                    "--format \"%s\": allowed are text and json", format_text);
-    if (error == NULL && run->args[0] == NULL)
-        g_set_error(&error, PST_ERROR, PST_ERROR_USAGE,
-                    "--backtest needs at least one FILE (- is standard input)");
-    if (error == NULL && settings->networks != NULL)
-        networks = pst_networks_load(settings->networks, &error);
+    BacktestOptions backtest_options = {
+        .engine = engine, .files = (const char *const *)run->args, .svg = svg_path, .out = stdout};
+    gboolean ok = backtest_usage(run, &backtest_options, &error);
+    if (ok && settings->networks != NULL)
+        ok = (networks = pst_networks_load(settings->networks, &error)) != NULL;
+    if (ok && compare_path != NULL)
+        ok = load_other(run, &other, &error);
     backtest_options.networks = networks;
-    if (error != NULL || !backtest(&backtest_options, &error))
+    if (compare_path != NULL) {
+        backtest_options.other = &other;
+        backtest_options.other_name = compare_path;
+    }
+    if (!ok || !backtest(&backtest_options, &error))
         return fail("backtest", error);
     return PST_EXIT_DONE;
 }
@@ -77,8 +108,8 @@ static gboolean check_usage(const PstRun *run, const Settings *settings, GError 
         wrong = "--database is missing: \"host=... user=postern_ingest dbname=...\"";
     else if (run->args[0] != NULL)
         wrong = "FILEs are read with --backtest only";
-    else if (format_text != NULL)
-        wrong = "--format belongs to --backtest";
+    else if (format_text != NULL || compare_path != NULL || svg_path != NULL)
+        wrong = "--format, --compare and --svg belong to --backtest";
     if (wrong != NULL)
         g_set_error_literal(error, PST_ERROR, PST_ERROR_USAGE, wrong);
     return wrong == NULL;
@@ -144,5 +175,7 @@ int main(int argc, char **argv)
     pst_run_done(&run);
     pst_conf_clear(settings_rows, &settings);
     g_free(format_text);
+    g_free(compare_path);
+    g_free(svg_path);
     return status;
 }

@@ -35,12 +35,17 @@ int cmd_report(int argc, char **argv)
 
 static const char help[] =
     "Usage:\n"
-    "  postern backtest --networks FILE|CIDR,… [--format text|json] FILE…\n"
+    "  postern backtest --networks FILE|CIDR,… [--format text|json] [--compare CONF] [--svg FILE]\n"
+    "                   FILE…\n"
     "\n"
     "What the detector would have said about recorded flows: captures of flow exports (.pcap,\n"
     ".pcapng), IPFIX files (.ipfix), or flows as postern-collector --output json:- prints them.\n"
     "Captures and IPFIX files go through postern-collector first, everything else straight to\n"
     "postern-scorer --backtest (its --help tells more). Nothing is stored, nobody is told.\n"
+    "\n"
+    "  --compare CONF  a second configuration beside the one in force: the same with the keys of\n"
+    "                  CONF instead. Tells what only one of them finds.\n"
+    "  --svg FILE      draw how often each evidence was reached, beside what is promised\n"
     "\n"
     "Examples:\n"
     "  postern backtest --networks 192.0.2.0/24 monday.pcap\n"
