@@ -13,12 +13,14 @@
 #include "baseline.h"
 #include "engine.h"
 #include "json.h"
+#include "peaks.h"
 #include "router.h"
 #include "tally.h"
 
 #define BEAT_NS    G_GINT64_CONSTANT(10000000000)
 #define TAKE_BEATS 30
 #define RATES_MAX  8
+#define STEPS      (1000 / PEAKS_STEP + 1)
 
 /* One view of the same traffic, and what is made of it. */
 typedef struct {
@@ -27,6 +29,7 @@ typedef struct {
     Engine *engine;
     Tally edet, rival[BASELINES];
     Baseline *baselines; /* by address */
+    const Peaks *peaks;  /* NULL: not kept */
     gint64 beat_ns, position;
     guint beats;
     guint64 flows;
@@ -39,13 +42,14 @@ typedef struct {
     gint64 seed;
     double addresses, trials;
     gint history, days, directions, routers, shard, shards;
-    gboolean no_review, no_rivals, describe;
+    gboolean no_review, no_rivals, describe, peaks;
 } Options;
 
 typedef struct {
     const Options *o;
     Cast cast;
     Spam *spam;           /* by life */
+    guint64 *null_days;   /* by life: bits of measured days that chance alone should explain */
     guint *first_address; /* by life: place in baselines */
     guint n_addresses;
     Lane lane[RATES_MAX];
@@ -144,6 +148,7 @@ static void lane_init(Bench *b, Lane *lane, guint rate)
     lane->view = (View){rate, (guint)b->o->directions, (guint)b->o->routers};
     lane->router = router_new(&lane->view, b->cast.plan.seed);
     lane->engine = engine_new(&conf, 0);
+    lane->peaks = b->o->peaks ? engine_keep_peaks(lane->engine) : NULL;
     lane->baselines = g_new0(Baseline, MAX(b->n_addresses, 1));
     lane->beat_ns = FIRST_DAY * DAY_NS;
     tally_init(&lane->edet, "edet", &b->cast);
@@ -183,6 +188,13 @@ static void note_spam(Spam *spam, const Session *sessions, guint n)
     qsort(spam->start_ns, spam->n, sizeof spam->start_ns[0], compare_times);
 }
 
+/* No event on the day or the day before, three weeks old, and hardly growing. */
+static gboolean is_null(const Life *life, const Span *span, gint day)
+{
+    return !life->class->spam && day >= span->history && day >= life->first_day + 21 &&
+           life->last_event != day && life->last_event != day - 1 && life_growth(life, day) < 1.2;
+}
+
 static void play_day(Bench *b, gint day, GArray *sessions)
 {
     for (guint i = 0; i < b->cast.n; i++) {
@@ -190,6 +202,8 @@ static void play_day(Bench *b, gint day, GArray *sessions)
         life_day(&b->cast.lives[i], day, i, sessions);
         const Session *own = (const Session *)(const void *)sessions->data;
         note_spam(&b->spam[i], own, sessions->len);
+        if (is_null(&b->cast.lives[i], &b->cast.plan.span, day))
+            b->null_days[i] |= G_GUINT64_CONSTANT(1) << day;
         b->sessions += sessions->len;
         for (guint l = 0; l < b->n_lanes; l++)
             router_see(b->lane[l].router, &b->cast.lives[i], day, own, sessions->len);
@@ -214,6 +228,44 @@ static void play(Bench *b)
     }
 }
 
+static guint class_index(const Bench *b, guint life)
+{
+    const GArray *classes = b->cast.plan.scene->classes;
+    return (guint)(b->cast.lives[life].class - (const Class *)(const void *)classes->data);
+}
+
+/* {CLASS: {"unit_days": null days, "reached": [days whose evidence reached 0 (any), 10, … 1000]}}
+ */
+static void print_null(const Bench *b, const Lane *lane, GString *out)
+{
+    guint classes = b->cast.plan.scene->classes->len;
+    g_autofree guint64 *reached = g_new0(guint64, (gsize)classes * STEPS);
+    g_autofree guint64 *days = g_new0(guint64, classes);
+    g_autoptr(GArray) peaks = peaks_all(lane->peaks);
+    for (guint i = 0; i < b->cast.n; i++)
+        days[class_index(b, i)] += (guint64)__builtin_popcountll(b->null_days[i]);
+    for (guint i = 0; i < peaks->len; i++) {
+        const Peaked *peaked = &g_array_index(peaks, Peaked, i);
+        gint life = cast_find(&b->cast, &peaked->unit);
+        gint64 day = peaked->day - FIRST_DAY;
+        if (life >= 0 && day >= 0 && day < 64 && b->null_days[life] >> day & 1)
+            for (guint step = 0; step <= (guint)(peaked->evidence / PEAKS_STEP); step++)
+                reached[class_index(b, (guint)life) * STEPS + step]++;
+    }
+    g_string_append_c(out, '{');
+    for (guint c = 0; c < classes; c++) {
+        if (days[c] == 0)
+            continue;
+        pst_json_append_name(out, scene_class(b->cast.plan.scene, c)->name);
+        g_string_append_printf(out, "{\"unit_days\":%" G_GUINT64_FORMAT ",\"reached\":[", days[c]);
+        for (guint step = 0; step < STEPS; step++)
+            g_string_append_printf(out, "%s%" G_GUINT64_FORMAT, step > 0 ? "," : "",
+                                   reached[c * STEPS + step]);
+        g_string_append(out, "]}");
+    }
+    g_string_append_c(out, '}');
+}
+
 static void print_lane(const Bench *b, const Lane *lane, GString *out)
 {
     const EngineStats *stats = engine_stats(lane->engine);
@@ -226,6 +278,10 @@ static void print_lane(const Bench *b, const Lane *lane, GString *out)
     pst_json_append_u64(out, stats->fates[ENGINE_LATE]);
     pst_json_append_name(out, "engine_s");
     pst_json_append_real(out, lane->engine_s);
+    if (lane->peaks != NULL) {
+        pst_json_append_name(out, "null");
+        print_null(b, lane, out);
+    }
     pst_json_append_name(out, "methods");
     g_string_append_c(out, '[');
     tally_print(&lane->edet, &b->cast, out);
@@ -272,6 +328,7 @@ static gboolean parse(int argc, char **argv, Options *o, GError **error)
         {"shards", 0, 0, G_OPTION_ARG_INT, &o->shards, "Of how many", "N"},
         {"no-review", 0, 0, G_OPTION_ARG_NONE, &o->no_review, "Nobody reviews flags", NULL},
         {"no-rivals", 0, 0, G_OPTION_ARG_NONE, &o->no_rivals, "The engine only", NULL},
+        {"peaks", 0, 0, G_OPTION_ARG_NONE, &o->peaks, "Keep the daily highest evidence", NULL},
         {"describe", 0, 0, G_OPTION_ARG_NONE, &o->describe, "Print what the classes are", NULL},
         {0},
     };
@@ -291,6 +348,7 @@ static gboolean parse(int argc, char **argv, Options *o, GError **error)
 static gboolean place_addresses(Bench *b)
 {
     b->spam = g_new0(Spam, MAX(b->cast.n, 1));
+    b->null_days = g_new0(guint64, MAX(b->cast.n, 1));
     b->first_address = g_new0(guint, MAX(b->cast.n, 1));
     for (guint i = 0; i < b->cast.n; i++) {
         b->first_address[i] = b->n_addresses;
@@ -310,6 +368,7 @@ static void bench_clear(Bench *b)
     for (guint i = 0; b->spam != NULL && i < b->cast.n; i++)
         g_free(b->spam[i].start_ns);
     g_free(b->spam);
+    g_free(b->null_days);
     g_free(b->first_address);
     for (guint l = 0; l < b->n_lanes; l++)
         lane_clear(&b->lane[l]);

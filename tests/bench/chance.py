@@ -60,3 +60,10 @@ def median_interval(values):
     low = max(0, math.floor(count / 2 - reach) - 1)
     high = min(count - 1, math.ceil(count / 2 + reach))
     return statistics.median_low(ordered), ordered[low], ordered[high]
+
+
+def exceeds(count, mean):
+    """More than a Poisson variable of this mean would be in 999 of 1,000 cases."""
+    if count <= mean:
+        return False
+    return 1 - poisson_below(count - 1, mean) < 0.001

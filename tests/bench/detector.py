@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 
-from chance import median_interval, poisson_interval, wilson_interval
+from chance import exceeds, median_interval, poisson_interval, wilson_interval
 from table import print_table, short
 
 SHARD_UNIT_DAYS = 500_000
@@ -52,6 +52,8 @@ def add_arguments(parser):
                         help="routers that see every packet")
     parser.add_argument("--no-review", action="store_true",
                         help="nobody looks at flags: false positives are not told to the engine")
+    parser.add_argument("--no-survival", action="store_true",
+                        help="leave the survival curve out: a tenth faster")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes at a time")
     parser.add_argument("--format", choices=["text", "json"], default="text")
 
@@ -72,6 +74,8 @@ def command(tools, args):
         line += ["--classes", args.classes]
     if args.no_review:
         line.append("--no-review")
+    if not args.no_survival:
+        line.append("--peaks")
     return line
 
 
@@ -117,6 +121,8 @@ def add(total, more):
             add(total.setdefault(key, {}), value)
         elif isinstance(value, (int, float)):
             total[key] = total.get(key, 0) + value
+        elif key == "reached":
+            total[key] = [a + b for a, b in zip(total.get(key, [0] * len(value)), value)]
         elif isinstance(value, list):
             total[key] = total.get(key, []) + value
     return total
@@ -128,7 +134,8 @@ def merged(results):
     for result in results:
         for lane in result["lanes"]:
             rate = lanes.setdefault(lane["rate"], {"flows": 0, "late": 0, "engine_s": 0,
-                                                   "methods": {}})
+                                                   "null": {}, "methods": {}})
+            add(rate["null"], lane.get("null", {}))
             for key in ("flows", "late", "engine_s"):
                 rate[key] += lane[key]
             for method in lane["methods"]:
@@ -196,6 +203,15 @@ class Figures:
         days = sums.get("history_days", 0)
         return {key: per_million(sums.get("history_" + key, 0), days)
                 for key in ("flags", "blocks")}
+
+
+    def survival(self, rate, hard):
+        """Null days and how many of them reached i·10; of hard classes, or of the others."""
+        total = {}
+        for name, counts in self.lanes[rate]["null"].items():
+            if self.classes["classes"][name]["hard"] == hard:
+                add(total, counts)
+        return total
 
 
 def per_million(count, days):
@@ -341,6 +357,28 @@ def print_spam(figures, rates):
         print_table(["spam", "method"] + [f"1:{rate}" for rate in rates], lines)
 
 
+def print_survival(figures, rates):
+    """Days that chance alone should explain, by their highest evidence."""
+    print("survival of the daily highest evidence on null days: older than 21 days, no event that "
+          "day or the day before,\nhardly growing; share (count) of the unit-days of addresses "
+          "that mail; ! more than promised, beyond the slack of\nchance (1 in 1,000)\n")
+    for hard in (False, True):
+        totals = {rate: figures.survival(rate, hard) for rate in rates}
+        if not all(total.get("unit_days") for total in totals.values()):
+            continue
+        lines = [["unit-days", "–"] + [short(totals[rate]["unit_days"]) for rate in rates]]
+        for evidence in range(100, 1000, 100):
+            promised = 10 ** (-evidence / 100)
+            cells = []
+            for rate in rates:
+                days, count = totals[rate]["unit_days"], totals[rate]["reached"][evidence // 10]
+                beyond = "!" if exceeds(count, promised * days) else ""
+                cells.append(f"{count / days:.2g} ({count}) {beyond}" if count else "0")
+            lines.append([f"{evidence}", f"{promised:.0e}"] + cells)
+        print_table(["evidence, hard classes" if hard else "evidence, all but hard classes",
+                     "promised"] + [f"1:{rate}" for rate in rates], lines)
+
+
 def as_json(figures, rates):
     """The same for programs."""
     out = {}
@@ -358,6 +396,8 @@ def as_json(figures, rates):
                 "classes": {name: figures.by_class(rate, method, name) for name in names[False]},
                 "spam": {name: figures.trials(rate, method, name) for name in names[True]},
             }
+        out[str(rate)]["null"] = {"others": figures.survival(rate, False),
+                                  "hard": figures.survival(rate, True)}
     return out
 
 
@@ -387,3 +427,4 @@ def run(tools, args):
     print_main(figures, rates)
     print_classes(figures, rates)
     print_spam(figures, rates)
+    print_survival(figures, rates)

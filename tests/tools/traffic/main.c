@@ -13,7 +13,7 @@
 #define BEAT_NS G_GINT64_CONSTANT(10000000000)
 
 typedef struct {
-    char *classes, *format, *truth;
+    char *classes, *format, *truth, *output;
     char **only;
     gint64 seed;
     double addresses, trials;
@@ -33,7 +33,7 @@ typedef struct {
     gint64 beat_ns;
     GString *line;
     Fate *fates; /* by life */
-    FILE *truth;
+    FILE *truth, *out;
 } Play;
 
 static const char summary[] =
@@ -52,11 +52,11 @@ static void put(Play *p, const PstFlow *flow)
         g_string_truncate(p->line, 0);
         pst_codec_flow_json(flow, p->line);
         g_string_append_c(p->line, '\n');
-        (void)fwrite(p->line->str, 1, p->line->len, stdout);
+        (void)fwrite(p->line->str, 1, p->line->len, p->out);
         return;
     }
     guint8 out[PST_CODEC_FLOW_MAX];
-    (void)fwrite(out, 1, pst_codec_put_flow(out, flow), stdout);
+    (void)fwrite(out, 1, pst_codec_put_flow(out, flow), p->out);
 }
 
 /* JSON has no heartbeats; event time follows the flows then. */
@@ -66,7 +66,7 @@ static void put_beats(Play *p, gint64 now_ns)
         for (guint i = 0; !p->json && i < (guint)p->o->routers; i++) {
             guint8 out[PST_CODEC_HEARTBEAT_MAX];
             PstHeartbeat beat = router_beat(i, p->beat_ns);
-            (void)fwrite(out, 1, pst_codec_put_heartbeat(out, &beat), stdout);
+            (void)fwrite(out, 1, pst_codec_put_heartbeat(out, &beat), p->out);
         }
     }
 }
@@ -161,6 +161,8 @@ static gboolean parse(int argc, char **argv, Options *o, GError **error)
         {"routers", 0, 0, G_OPTION_ARG_INT, &o->routers, "That see every packet, up to 4 (1)", "N"},
         {"format", 'f', 0, G_OPTION_ARG_STRING, &o->format, "Of the flows (protobuf)",
          "protobuf|json"},
+        {"output", 'o', 0, G_OPTION_ARG_FILENAME, &o->output, "Write the flows there (stdout)",
+         "FILE"},
         {"truth", 0, 0, G_OPTION_ARG_FILENAME, &o->truth, "Write each address' truth there",
          "FILE"},
         {0},
@@ -177,6 +179,14 @@ static gboolean parse(int argc, char **argv, Options *o, GError **error)
         return TRUE;
     g_set_error(error, PST_ERROR, PST_ERROR_USAGE, "an option is out of its range: see --help");
     return FALSE;
+}
+
+static FILE *open_file(const char *path, FILE *otherwise, GError **error)
+{
+    FILE *file = path != NULL ? fopen(path, "we") : otherwise;
+    if (path != NULL && file == NULL)
+        g_set_error(error, PST_ERROR, PST_ERROR_USAGE, "%s: %s", path, g_strerror(errno));
+    return file;
 }
 
 static gboolean run(const Options *o, GError **error)
@@ -201,9 +211,8 @@ static gboolean run(const Options *o, GError **error)
     Cast cast;
     if (!cast_init(&cast, &plan))
         g_set_error(error, PST_ERROR, PST_ERROR_USAGE, "too many addresses");
-    FILE *truth = *error == NULL && o->truth != NULL ? fopen(o->truth, "we") : NULL;
-    if (*error == NULL && o->truth != NULL && truth == NULL)
-        g_set_error(error, PST_ERROR, PST_ERROR_USAGE, "%s: %s", o->truth, g_strerror(errno));
+    FILE *truth = *error == NULL ? open_file(o->truth, NULL, error) : NULL;
+    FILE *out = *error == NULL ? open_file(o->output, stdout, error) : NULL;
     if (*error == NULL) {
         g_autoptr(GString) line = g_string_new(NULL);
         g_autofree Fate *fates = g_new0(Fate, MAX(cast.n, 1));
@@ -214,14 +223,17 @@ static gboolean run(const Options *o, GError **error)
                   .beat_ns = FIRST_DAY * DAY_NS,
                   .line = line,
                   .fates = fates,
-                  .truth = truth};
+                  .truth = truth,
+                  .out = out};
         play(&p);
         router_free(p.router);
-        if (fflush(stdout) != 0 || (truth != NULL && fflush(truth) != 0))
+        if (fflush(out) != 0 || (truth != NULL && fflush(truth) != 0))
             g_set_error(error, PST_ERROR, PST_ERROR_IO, "cannot write: %s", g_strerror(errno));
     }
     if (truth != NULL)
         fclose(truth);
+    if (out != NULL && out != stdout)
+        fclose(out);
     cast_clear(&cast);
     return *error == NULL;
 }
@@ -245,6 +257,7 @@ int main(int argc, char **argv)
     g_free(o.classes);
     g_free(o.format);
     g_free(o.truth);
+    g_free(o.output);
     g_strfreev(o.only);
     return status;
 }
