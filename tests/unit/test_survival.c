@@ -86,8 +86,8 @@ Test(survival, slack_is_the_exact_interval_nearly)
 static void play(Trial *trial)
 {
     burst(trial, 1000, 5, 400, 25);
-    for (guint i = 0; i < 60; i++)
-        trial_tell(trial, (Told){.at = 86380 + i,
+    for (guint i = 0; i < 80; i++)
+        trial_tell(trial, (Told){.at = 86360 + i,
                                  .unit = "192.0.2.77",
                                  .to = server(5000 + i),
                                  .client_port = (guint16)(1024 + i)});
