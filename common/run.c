@@ -187,9 +187,15 @@ static GOptionContext *make_context(struct PstRunState *state)
         {NULL},
     };
     GOptionContext *context = g_option_context_new(program->positional);
-    g_option_context_set_summary(context, program->summary);
-    g_option_context_set_description(context, program->description);
+    /* In the order of --help: what it is for, what only it has, what every program has. */
+    g_autofree char *top = g_strconcat(program->summary, "\n\n", program->description, NULL);
+    g_option_context_set_summary(context, g_strchomp(top));
     g_option_context_set_help_enabled(context, FALSE);
+    if (program->options != NULL) {
+        GOptionGroup *own = g_option_group_new("own", "Options:", "", NULL, NULL);
+        g_option_group_add_entries(own, program->options);
+        g_option_context_add_group(context, own);
+    }
     GOptionGroup *group =
         g_option_group_new("common", "Options of every program:", "", state, NULL);
     add_rows(state, group, state->own_common);
@@ -201,8 +207,6 @@ static GOptionContext *make_context(struct PstRunState *state)
         g_option_context_add_group(context, keys);
     }
     g_option_context_add_group(context, group);
-    if (program->options != NULL)
-        g_option_context_add_main_entries(context, program->options, NULL);
     return context;
 }
 
@@ -253,6 +257,8 @@ gboolean pst_run_load(const PstRun *run, gpointer target, GError **error)
     return TRUE;
 }
 
+static const int caught[] = {SIGTERM, SIGINT, SIGHUP};
+
 static void on_signal(int number)
 {
     int saved_errno = errno;
@@ -270,7 +276,7 @@ static void on_signal(int number)
     errno = saved_errno;
 }
 
-static gboolean catch_signals(GError **error)
+static gboolean catch_signals(gboolean brief, GError **error)
 {
     stop_asked = reload_asked = 0;
     wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -279,9 +285,8 @@ static gboolean catch_signals(GError **error)
         return FALSE;
     }
     struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
-    sigaction(SIGTERM, &action, NULL);
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGHUP, &action, NULL);
+    for (gsize i = 0; !brief && i < G_N_ELEMENTS(caught); i++)
+        sigaction(caught[i], &action, NULL);
     signal(SIGPIPE, SIG_IGN); /* a reader that left is an error of write */
     return TRUE;
 }
@@ -309,7 +314,7 @@ static gboolean open_common(PstRun *run, GError **error)
     pst_cell_set(pst_stats_cell(run->stats, PST_GAUGE, "postern_build_info",
                                 "version=\"" PST_VERSION "\"", "The version that runs."),
                  1);
-    if (!catch_signals(error))
+    if (!catch_signals(state->program->brief, error))
         return FALSE;
     if (state->common.metrics != NULL) {
         run->http = pst_http_open(state->common.metrics, run->stats, is_ready, state, error);

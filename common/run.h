@@ -8,7 +8,8 @@
  *   2. the program opens what it needs and calls pst_run_ready();
  *   3. it loops while !pst_run_stopping(), calling pst_run_tick() at least each second;
  *   4. pst_run_done.
- * SIGTERM and SIGINT ask to stop (a second one ends at once), SIGHUP asks to reload.
+ * SIGTERM and SIGINT ask to stop (a second one ends at once), SIGHUP asks to reload. What serves
+ * one command (brief) leaves them alone: its transaction is rolled back, its mail not taken.
  * Common options: --config FILE, --clock SPEC, --metrics ADDR:PORT, --log-level L, --show-config,
  * --version, --help. Clock, log level and metrics address are keys of the file too. Thread: main;
  * stopping may be asked from any.
@@ -23,11 +24,12 @@
 typedef struct {
     const char *program;         /* "postern-collector" */
     const char *summary;         /* one line for --help */
-    const char *description;     /* paragraphs and examples after the options of --help */
+    const char *description;     /* paragraphs and examples before the options of --help */
     const char *positional;      /* "FILE…", or NULL if there is none */
     const PstConfRow *rows;      /* the program's keys, ended by name NULL; may be NULL */
     gpointer target;             /* zeroed configuration struct of rows */
     const GOptionEntry *options; /* options that are no keys; ended; may be NULL */
+    gboolean brief;              /* a command, no service: signals end it at once, like any */
     PstReadiness ready;          /* for /readyz; NULL: ready after pst_run_ready */
     gpointer ready_user;
 } PstProgram;

@@ -215,6 +215,7 @@ int main(int argc, char **argv)
         .rows = rows,
         .target = &config,
         .options = options,
+        .brief = TRUE,
     };
     if (!pst_run_init(&program, argc, argv, &run, &status))
         return status;

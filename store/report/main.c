@@ -140,7 +140,8 @@ int main(int argc, char **argv)
                           .description = description,
                           .rows = rows,
                           .target = &config,
-                          .options = entries};
+                          .options = entries,
+                          .brief = TRUE};
     PstRun run;
     int status = PST_EXIT_DONE;
     if (!pst_run_init(&program, argc, argv, &run, &status))
