@@ -31,6 +31,7 @@ int cli_run(PstProgram *program, int argc, char **argv, CliAction action, gpoint
     if (program->rows == NULL)
         program->rows = cli_rows;
     program->target = &config;
+    program->brief = TRUE;
     if (!pst_run_init(program, argc, argv, &run, &status))
         return status;
     GError *error = NULL;
@@ -108,6 +109,12 @@ gboolean cli_confirm(gboolean yes, const char *question, GError **error)
     }
     g_set_error(error, PST_ERROR, PST_ERROR_REFUSED, "nothing was changed");
     return FALSE;
+}
+
+guint8 cli_too_wide(const PstPrefix *net)
+{
+    guint8 widest = net->addr.family == PST_AF_INET ? 8 : 16;
+    return net->len < widest ? widest : 0;
 }
 
 int cli_usage(GError **error, const char *format, ...)

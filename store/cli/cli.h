@@ -50,6 +50,10 @@ char *cli_actor(void);
  * that --yes is needed. @yes given on the command line: TRUE without asking. */
 gboolean cli_confirm(gboolean yes, const char *question, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
+/* Wider than any hoster's address space, /8 or /16 in IPv6: most likely a slip of the pen. The
+ * length that would just do, else 0. */
+guint8 cli_too_wide(const PstPrefix *net);
+
 /* Wrong use: sets USAGE, returns PST_EXIT_USAGE. */
 int cli_usage(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3);
 

@@ -8,7 +8,7 @@
 #define SHOWN_MAX 200
 
 typedef struct {
-    gboolean force, yes, dry_run;
+    gboolean force, yes, dry_run, allow_wide;
 } Options;
 
 /* In the order of import_row's columns. */
@@ -34,8 +34,9 @@ static const char description[] =
     "\n"
     "It shows the difference first and asks (--yes does not; --dry-run ends there). Nothing\n"
     "partial: a bad line is named and nothing is changed. More than 10 % of the addresses removed\n"
-    "is refused without --force (setting import.max_removed_percent). The same file again changes\n"
-    "nothing.\n"
+    "is refused without --force (setting import.max_removed_percent). A net wider than one of our\n"
+    "networks is refused without --allow-wide: all in it that has no nearer owner would be that\n"
+    "customer's. The same file again changes nothing.\n"
     "\n"
     "Example:\n"
     "  postern customers import customers.csv --database …\n"
@@ -84,34 +85,102 @@ static gboolean write_chunk(PstPg *pg, Chunk *chunk, GError **error)
         &p, NULL, error);
 }
 
-/* A net is checked here, where a better text is at hand than the server's. */
-static gboolean check_net(const PstCsv *csv, const char *file, GError **error)
+/* The file being read, and what its nets are measured by. */
+typedef struct {
+    const char *file;
+    PstCsv *csv;         /* borrowed */
+    GArray *our;         /* of PstPrefix, our networks (given); NULL: any width will do */
+    guint8 narrowest[7]; /* by family: the length of the narrowest of them */
+} Reader;
+
+static gboolean learn_networks(PstPg *pg, Reader *reader, GError **error)
 {
-    const char *text = pst_csv_field(csv, 0);
+    g_autoptr(PstPgRows) rows =
+        pst_pg_query(pg, "SELECT net FROM postern.networks_in_force", NULL, error);
+    if (rows == NULL)
+        return FALSE;
+    reader->our = g_array_new(FALSE, FALSE, sizeof(PstPrefix));
+    for (int i = 0; i < pst_pg_count(rows); i++) {
+        PstPrefix net;
+        if (!pst_pg_prefix(rows, i, 0, &net))
+            continue;
+        g_array_append_val(reader->our, net);
+        guint8 *narrowest = &reader->narrowest[net.addr.family];
+        *narrowest = MAX(*narrowest, net.len);
+    }
+    return TRUE;
+}
+
+static gboolean prefix_within(const PstPrefix *inner, const PstPrefix *outer)
+{
+    return inner->len >= outer->len && pst_prefix_contains(outer, &inner->addr);
+}
+
+/* One of our networks that @net holds and goes beyond; NULL: none, or it lies in another one. */
+static const PstPrefix *network_inside(const Reader *reader, const PstPrefix *net)
+{
+    const PstPrefix *found = NULL;
+    if (net->len >= reader->narrowest[net->addr.family])
+        return NULL;
+    for (guint i = 0; i < reader->our->len; i++) {
+        const PstPrefix *ours = &g_array_index(reader->our, PstPrefix, i);
+        if (prefix_within(net, ours))
+            return NULL;
+        if (prefix_within(ours, net))
+            found = ours;
+    }
+    return found;
+}
+
+static gboolean check_width(const Reader *reader, const PstPrefix *net, GError **error)
+{
+    if (reader->our == NULL)
+        return TRUE;
+    char text[PST_PREFIX_TEXT_MAX], network[PST_PREFIX_TEXT_MAX];
+    guint8 widest = cli_too_wide(net);
+    const PstPrefix *inside = network_inside(reader, net);
+    if (widest == 0 && inside == NULL)
+        return TRUE;
+    g_autofree char *limit =
+        inside != NULL ? g_strdup_printf("our network %s", pst_prefix_format(inside, network))
+                       : g_strdup_printf("/%u", widest);
+    g_set_error(error, PST_ERROR, PST_ERROR_DATA,
+                "%s:%u: net %s is wider than %s: every address in it without a nearer owner would "
+                "be customer %.60s's. If that is meant, say --allow-wide",
+                reader->file, pst_csv_line(reader->csv), pst_prefix_format(net, text), limit,
+                pst_csv_field(reader->csv, 1));
+    return FALSE;
+}
+
+/* A net is checked here, where a better text is at hand than the server's. */
+static gboolean check_net(const Reader *reader, GError **error)
+{
+    const char *text = pst_csv_field(reader->csv, 0);
     PstPrefix net;
     if (pst_prefix_parse(text, strlen(text), TRUE, &net))
-        return TRUE;
+        return check_width(reader, &net, error);
     char meant[PST_PREFIX_TEXT_MAX];
     gboolean host_bits = pst_prefix_parse(text, strlen(text), FALSE, &net);
-    g_set_error(error, PST_ERROR, PST_ERROR_DATA, "%s:%u: net \"%.60s\" %s%s%s", file,
-                pst_csv_line(csv), text,
+    g_set_error(error, PST_ERROR, PST_ERROR_DATA, "%s:%u: net \"%.60s\" %s%s%s", reader->file,
+                pst_csv_line(reader->csv), text,
                 host_bits ? "has bits set behind its length: is it "
                           : "is no network: write 192.0.2.16/28 or 2001:db8:1::/48",
                 host_bits ? pst_prefix_format(&net, meant) : "", host_bits ? "?" : "");
     return FALSE;
 }
 
-static gboolean read_rows(PstPg *pg, PstCsv *csv, const char *file, GError **error)
+static gboolean read_rows(PstPg *pg, const Reader *reader, GError **error)
 {
+    PstCsv *csv = reader->csv;
     g_auto(Chunk) chunk;
     chunk_init(&chunk);
     PstProgress progress;
-    g_autofree char *what = g_strdup_printf("reading %s", file);
+    g_autofree char *what = g_strdup_printf("reading %s", reader->file);
     pst_progress_init(&progress, what, "lines", 0);
     guint64 done = 0;
     PstCsvItem item;
     while ((item = pst_csv_next(csv, error)) == PST_CSV_RECORD) {
-        if (!check_net(csv, file, error))
+        if (!check_net(reader, error))
             return FALSE;
         for (guint i = 0; i < N_COLUMNS; i++)
             pst_pg_array_text(&chunk.fields[i], pst_csv_field(csv, i));
@@ -125,11 +194,11 @@ static gboolean read_rows(PstPg *pg, PstCsv *csv, const char *file, GError **err
         return FALSE;
     if (done == 0)
         g_set_error(error, PST_ERROR, PST_ERROR_DATA, "%s: no customer in it; nothing was changed",
-                    file);
+                    reader->file);
     return done > 0;
 }
 
-static gboolean load_file(PstPg *pg, const char *file, GError **error)
+static gboolean load_file(PstPg *pg, const char *file, gboolean allow_wide, GError **error)
 {
     g_autofree char *text = NULL;
     gsize len = 0;
@@ -139,9 +208,13 @@ static gboolean load_file(PstPg *pg, const char *file, GError **error)
         return FALSE;
     }
     g_autoptr(PstCsv) csv = pst_csv_open(file, text, len, columns, error);
-    return csv != NULL &&
-           pst_pg_run(pg, "SELECT postern.customers_import_begin()", NULL, NULL, error) &&
-           read_rows(pg, csv, file, error);
+    Reader reader = {.file = file, .csv = csv};
+    gboolean loaded =
+        csv != NULL && (allow_wide || learn_networks(pg, &reader, error)) &&
+        pst_pg_run(pg, "SELECT postern.customers_import_begin()", NULL, NULL, error) &&
+        read_rows(pg, &reader, error);
+    g_clear_pointer(&reader.our, g_array_unref);
+    return loaded;
 }
 
 /* The server says "line 12: …"; people expect FILE:12: …. */
@@ -233,8 +306,9 @@ static int import(PstPg *pg, char **args, gpointer user, GError **error)
     const Options *options = user;
     gboolean any = FALSE;
     /* The rows live in a temporary table: this transaction changes nothing that lasts. */
-    gboolean loaded =
-        pst_pg_begin(pg, error) && load_file(pg, args[0], error) && pst_pg_commit(pg, error);
+    gboolean loaded = pst_pg_begin(pg, error) &&
+                      load_file(pg, args[0], options->allow_wide, error) &&
+                      pst_pg_commit(pg, error);
     if (!loaded || !show_diff(pg, &any, error)) {
         pst_pg_rollback(pg);
         name_file(args[0], error);
@@ -262,6 +336,8 @@ int cmd_customers(int argc, char **argv)
         {"yes", 0, 0, G_OPTION_ARG_NONE, &options.yes, "Do not ask", NULL},
         {"force", 0, 0, G_OPTION_ARG_NONE, &options.force,
          "Also when more than 10 % of the addresses would be removed", NULL},
+        {"allow-wide", 0, 0, G_OPTION_ARG_NONE, &options.allow_wide,
+         "Also nets wider than our networks, or than /8 (IPv6: /16)", NULL},
         {"dry-run", 0, 0, G_OPTION_ARG_NONE, &options.dry_run,
          "Show the difference and change nothing", NULL},
         {NULL},

@@ -6,11 +6,12 @@
 typedef struct {
     char *note;
     char *output;
+    gboolean allow_wide;
 } Options;
 
 static const char description[] =
     "add NET   declares a prefix ours from the beginning of time; addresses outside are never\n"
-    "          judged, warned or blocked\n"
+    "          judged, warned or blocked; wider than /8 (IPv6: /16) only with --allow-wide\n"
     "list      all networks, those that ended too\n"
     "export    writes the file that the collector reads (--networks): one prefix a line;\n"
     "          the collector reads it again when it changes\n"
@@ -32,6 +33,14 @@ static int add(PstPg *pg, char **args, gpointer user, GError **error)
                              pst_prefix_format(&net, text));
         return cli_usage(error, "\"%s\" is no network: write 192.0.2.0/24 or 2001:db8::/32",
                          args[0]);
+    }
+    if (!options->allow_wide && cli_too_wide(&net) > 0) {
+        g_set_error(error, PST_ERROR, PST_ERROR_REFUSED,
+                    "%s is no network of yours, most likely: it is wider than /%u, and every "
+                    "machine in it could be blocked as your customer's. If it is yours, say "
+                    "--allow-wide",
+                    args[0], cli_too_wide(&net));
+        return PST_EXIT_FAILED;
     }
     g_autofree char *actor = cli_actor();
     g_auto(PstPgParams) p = pst_pg_params();
@@ -109,6 +118,8 @@ int cmd_networks(int argc, char **argv)
         {"note", 0, 0, G_OPTION_ARG_STRING, &options.note, "With add: a word for people", "TEXT"},
         {"output", 0, 0, G_OPTION_ARG_FILENAME, &options.output,
          "With export: the file to write; without it, stdout", "FILE"},
+        {"allow-wide", 0, 0, G_OPTION_ARG_NONE, &options.allow_wide,
+         "With add: also a network wider than /8 (IPv6: /16)", NULL},
         {NULL},
     };
     PstProgram program = {.program = "postern networks",

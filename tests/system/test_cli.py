@@ -47,6 +47,22 @@ def test_the_whole_internet_is_not_ours(bare):
     assert "is no network of yours" in bare.cli("networks", "add", "0.0.0.0/0", status=1).stderr
 
 
+@pytest.mark.parametrize("net, limit", [("0.0.0.0/1", "/8"), ("10.0.0.0/7", "/8"),
+                                        ("2000::/15", "/16")])
+def test_a_network_wider_than_any_hosters_is_asked_back(bare, net, limit):
+    refused = bare.cli("networks", "add", net, status=1).stderr
+    assert f"wider than {limit}" in refused and "--allow-wide" in refused
+    assert bare.query("SELECT 1 FROM postern.network") == []
+    bare.cli("networks", "add", net, "--allow-wide")
+    assert bare.query("SELECT net::text FROM postern.network") == [(net,)]
+
+
+@pytest.mark.parametrize("net", ["0.0.0.0/0", "::/0"])
+def test_not_even_who_insists_owns_the_internet(bare, net):
+    bare.cli("networks", "add", net, "--allow-wide", status=1)
+    assert bare.query("SELECT 1 FROM postern.network") == []
+
+
 def test_nothing_to_export_is_an_error_and_writes_no_file(bare):
     path = bare.folder / "networks"
     assert "networks add" in bare.cli("networks", "export", "--output", path, status=1).stderr
@@ -126,6 +142,30 @@ def test_a_bad_file_is_named_with_its_line_and_changes_nothing(desk, text, words
     assert f"customers.csv{words}" in done.stderr or words in done.stderr, done.stderr
     assert "\x1b" not in done.stderr and "\x1b" not in done.stdout
     assert everything(desk) == before
+
+
+WIDE = "net,customer,name\n192.0.2.0/28,C-1,n\n{net},C-9,n\n"
+
+
+@pytest.mark.parametrize("net, limit", [
+    ("0.0.0.0/0", "our network 192.0.2.0/24"), ("192.0.2.0/23", "our network 192.0.2.0/24"),
+    ("8.0.0.0/7", "/8"), ("::/0", "/16"), ("2000::/15", "/16"),
+])
+def test_a_net_that_would_give_everybody_to_one_customer_is_asked_back(desk, net, limit):
+    before = everything(desk)
+    refused = desk.import_csv(WIDE.format(net=net), "--force", status=1).stderr
+    for words in ("customers.csv:3:", net, f"wider than {limit}", "C-9", "--allow-wide"):
+        assert words in refused, refused
+    assert everything(desk) == before
+    desk.import_csv(WIDE.format(net=net), "--force", "--allow-wide")
+    assert desk.value("SELECT customer FROM postern.ip_assignment WHERE net = %s::cidr", net) \
+        == "C-9"
+
+
+def test_a_net_as_wide_as_a_network_of_ours_is_fine(desk):
+    """Also where a narrower network lies in the wider one."""
+    desk.cli("networks", "add", "192.0.2.128/25")
+    desk.import_csv(WIDE.format(net="192.0.2.0/24"), "--force")
 
 
 def test_words_of_a_file_are_data_and_never_sql(desk):
@@ -236,3 +276,15 @@ def test_an_empty_database_is_named(runner, postgres, database):
 def test_wrong_use_is_two_and_points_to_help(runner, arguments):
     done = runner.run("postern", *arguments, "--database", "dbname=x", status=2)
     assert f"Try postern {arguments[0]} --help" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["postern networks", "postern customers", "postern doctor",
+                                     "postern-scorer", "postern-dispatch", "postern-report"])
+def test_help_begins_with_what_only_this_one_has(runner, command):
+    program, *words = command.split()
+    text = runner.run(program, *words, "--help").stdout
+    parts = ["Usage:", "Exit status", "\nOptions:", "\nOptions, also keys of the file:",
+             "\nOptions of every program:"]
+    places = [text.index(part) for part in parts if part in text]
+    assert places == sorted(places) and len(places) >= 4
+    assert "Application Options" not in text and text.rstrip().endswith("Print this and end")
