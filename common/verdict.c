@@ -1,11 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "postern/verdict.h"
 
+#include "postern/envelope.h"
+
 const char *pst_band_name(PstBand band)
 {
     static const char *const names[PST_BAND_COUNT] = {"watch", "flag", "block"};
     g_assert(band < PST_BAND_COUNT);
     return names[band];
+}
+
+const char *pst_waiting_fate_name(PstWaitingFate fate)
+{
+    static const char *const names[] = {"waiting", "learned", "false-positive", "confirmed",
+                                        "dropped"};
+    g_assert(fate < G_N_ELEMENTS(names));
+    return names[fate];
 }
 
 void pst_verdict_clear(PstVerdict *verdict)

@@ -5,7 +5,6 @@
 
 #define SHAPE 2.0 /* s: c0 is a square */
 #define LONG  4   /* scale of the uncapped count: the longest */
-#define DAY_S 86400.0
 
 static const double theta_of[THETAS] = {4, 32, 256, 2048};
 
@@ -15,7 +14,7 @@ static const struct {
     guint first;
 } ring[SCALES] = {{13, 0}, {3, 13}, {2, 16}, {2, 18}, {2, 20}};
 
-G_STATIC_ASSERT(sizeof(Block) == 324);
+G_STATIC_ASSERT(sizeof(Block) == 328);
 
 /* M·c^n, cut at CELL_MAX. */
 static double multiply_power(double M, double c, guint32 n)
@@ -30,7 +29,7 @@ static double multiply_power(double M, double c, guint32 n)
 
 void cell_make(guint scale, double m, Cell *out)
 {
-    double day_share = scale_tau_s[scale] / DAY_S;
+    double day_share = (double)scale_tau_s[scale] / A_DAY_S;
     double keep = exp(-day_share), start = -expm1(-day_share) / 2;
     out->m = m;
     for (guint theta = 0; theta < THETAS; theta++) {
@@ -111,17 +110,14 @@ static guint32 count_at(const Block *block, guint channel, guint slot)
                               : block->long_count[channel][slot - SHORT_SLOTS];
 }
 
-/* All cells of one port pair under one R. */
-typedef struct {
-    Cell at[CHANNELS][SCALES];
-} Cells;
+/* --- envelopes and their cells ------------------------------------------------------------ */
+
+#define LEVELS     32768 /* levels − LEVELS/2 … LEVELS/2 − 1 have cells */
+#define LEVEL_STEP 4     /* of which so many share one */
 
 struct CellBook {
     const Thinning *thinning;
-    Cells *cells[2][THINNING_CODES]; /* [known][code of R]; NULL: not asked for yet */
-    Cells scratch;                   /* of the exempted unit, and code, asked for last */
-    UnitRules scratch_rules;
-    guint16 scratch_code;
+    Cell *cell[SCALES][LEVELS / LEVEL_STEP]; /* NULL: not asked for yet */
 };
 
 CellBook *cell_book_new(const Thinning *thinning)
@@ -135,45 +131,57 @@ void cell_book_free(CellBook *book)
 {
     if (book == NULL)
         return;
-    for (guint known = 0; known < 2; known++)
-        for (guint code = 0; code < THINNING_CODES; code++)
-            g_free(book->cells[known][code]);
+    for (guint scale = 0; scale < SCALES; scale++)
+        for (guint i = 0; i < LEVELS / LEVEL_STEP; i++)
+            g_free(book->cell[scale][i]);
     g_free(book);
 }
 
-static void make_cells(const CellBook *book, const UnitRules *rules, guint16 code, Cells *out)
+static const Cell *cell_at(CellBook *book, guint scale, Level m)
 {
-    for (guint channel = 0; channel < CHANNELS; channel++)
-        for (guint scale = 0; scale < SCALES; scale++)
-            cell_make(scale,
-                      thinning_envelope(book->thinning, rules, (Channel)channel, scale, code),
-                      &out->at[channel][scale]);
+    int top = CLAMP(m, -LEVELS / 2, LEVELS / 2 - 1);
+    int place = (top + LEVELS / 2 + LEVEL_STEP - 1) / LEVEL_STEP;
+    place = MIN(place, LEVELS / LEVEL_STEP - 1);
+    Cell **cell = &book->cell[scale][place];
+    if (*cell == NULL) {
+        *cell = g_new0(Cell, 1);
+        cell_make(scale, thinning_of_level((Level)(place * LEVEL_STEP - LEVELS / 2)), *cell);
+    }
+    return *cell;
 }
 
-static const Cells *exempted_cells(CellBook *book, const UnitRules *rules, guint16 code)
+/* τ in hours as steps, at least one hour: a ceiling may be used up in any shorter window. */
+static const int hour_steps[SCALES] = {0, 0, 0, 0, 1099};
+
+Level law_envelope(const Law *law, Channel channel, guint scale, gint64 day, guint16 code)
 {
-    if (book->scratch_code != code || book->scratch_rules.ceiling != rules->ceiling ||
-        book->scratch_rules.known != rules->known) {
-        make_cells(book, rules, code, &book->scratch);
-        book->scratch_rules = *rules;
-        book->scratch_code = code;
+    const Thinning *thinning = law->book->thinning;
+    Level m = thinning_floor(thinning, law->known, channel, scale, code);
+    if (law->learned != NULL) {
+        Level learned = learned_level(thinning, law->learned, day, channel, scale, code);
+        m = MAX(m, learned);
     }
-    return &book->scratch;
+    if (law->ceiling != LEVEL_NONE) {
+        Level ceiling = thinning_shift(law->ceiling, hour_steps[scale] - code);
+        m = MAX(m, ceiling);
+    }
+    return m;
 }
 
-/* Borrowed; good until the next call for an exempted unit. */
-static const Cells *cells_of(const Law *law, guint16 code)
+static gint64 day_of(guint scale, gint64 window)
 {
-    CellBook *book = law->book;
-    if (law->rules->ceiling > 0)
-        return exempted_cells(book, law->rules, code);
-    Cells **cells = &book->cells[law->rules->known ? 1 : 0][code];
-    if (*cells == NULL) {
-        *cells = g_new0(Cells, 1);
-        make_cells(book, law->rules, code, *cells);
-    }
-    return *cells;
+    return window / (A_DAY_S / (gint64)scale_tau_s[scale]);
 }
+
+/* The cell of a window that opened under R = @code. */
+static const Cell *cell_of(const Law *law, guint16 code, Channel channel, guint scale,
+                           gint64 window)
+{
+    gint64 day = law->learned != NULL ? day_of(scale, window) : 0;
+    return cell_at(law->book, scale, law_envelope(law, channel, scale, day, code));
+}
+
+/* --- the ring ------------------------------------------------------------------------------ */
 
 static void load(const Block *block, guint channel, guint scale, double M[THETAS])
 {
@@ -207,67 +215,94 @@ void block_init(Block *block, const Law *law, gint64 at_s, double r)
     block->newest_s = (guint32)at_s;
     block->r = (float)r;
     guint16 code = thinning_code(r);
-    const Cells *cells = cells_of(law, code);
     for (guint scale = 0; scale < SCALES; scale++) {
-        for (guint channel = 0; channel < CHANNELS; channel++)
-            store(block, channel, scale, cells->at[channel][scale].idle);
         gint64 top = window_of(scale, at_s);
+        for (guint channel = 0; channel < CHANNELS; channel++)
+            store(block, channel, scale, cell_of(law, code, (Channel)channel, scale, top)->idle);
         for (gint64 i = 0; i < ring[scale].windows; i++)
             open_window(block, scale, top - i, code);
     }
 }
 
-/* Cells by code, asked for once while the code stays the same: it nearly always does. */
-typedef struct {
-    const Law *law;
-    const Cells *cells;
-    guint16 code;
-} Lookup;
+/* --- time moves on ------------------------------------------------------------------------ */
 
-static inline const Cell *look_up(Lookup *l, guint16 code, guint channel, guint scale)
+/* A block whose windows leave the ring. */
+typedef struct {
+    Block *block;
+    const Law *law;
+    Learned *learned; /* where they go: the law's, or what may become it */
+    gboolean first;   /* … and something has */
+} Closing;
+
+static void keep_window(Closing *c, Channel channel, guint scale, gint64 window, guint slot,
+                        guint32 n)
 {
-    if (l->cells == NULL || l->code != code) {
-        l->cells = cells_of(l->law, code);
-        l->code = code;
+    const Thinning *thinning = c->law->book->thinning;
+    gint64 day = day_of(scale, window);
+    if (day + 1 < (gint64)*c->law->day)
+        return;
+    if (c->law->learned == NULL) {
+        if (!learned_matters(thinning, channel, scale, c->block->rate[slot], n))
+            return;
+        if (!c->first)
+            memset(c->learned, 0, sizeof *c->learned);
+        c->first = TRUE;
     }
-    return &l->cells->at[channel][scale];
+    learned_window(thinning, c->learned, day, channel, scale, n);
 }
 
 /* The windows first … first + n − 1 leave the ring, then @idle windows without a sighting. */
-static void close_windows(Block *block, Lookup *l, guint scale, gint64 first, gint64 n, gint64 idle,
+static void close_windows(Closing *c, guint scale, gint64 first, gint64 n, gint64 idle,
                           guint16 code)
 {
+    Block *block = c->block;
     guint start = slot_of(scale, first), past = ring[scale].first + (guint)ring[scale].windows;
     for (guint channel = 0; channel < CHANNELS; channel++) {
         double M[THETAS];
         load(block, channel, scale, M);
         for (guint i = 0, slot = start; i < n; i++) {
-            step(look_up(l, block->rate[slot], channel, scale), M, count_at(block, channel, slot));
+            guint32 in_it = count_at(block, channel, slot);
+            step(cell_of(c->law, block->rate[slot], (Channel)channel, scale, first + i), M, in_it);
+            if (in_it > 0)
+                keep_window(c, (Channel)channel, scale, first + i, slot, in_it);
             slot = slot + 1 == past ? ring[scale].first : slot + 1;
         }
         if (idle > 0)
-            cell_idle(look_up(l, code, channel, scale), M, idle);
+            cell_idle(cell_of(c->law, code, (Channel)channel, scale, first + n), M, idle);
         store(block, channel, scale, M);
     }
 }
 
-void block_advance(Block *block, const Law *law, gint64 at_s)
+gboolean block_advance(Block *block, const Law *law, gint64 at_s, Learned *out_first)
 {
     if (at_s <= (gint64)block->newest_s)
-        return;
+        return FALSE;
     guint16 code = thinning_code(block->r);
-    Lookup l = {.law = law};
+    Closing c = {block, law, law->learned != NULL ? law->learned : out_first, FALSE};
     for (guint scale = 0; scale < SCALES; scale++) {
         gint64 top = window_of(scale, block->newest_s);
         gint64 steps = window_of(scale, at_s) - top;
         if (steps == 0)
             continue;
         gint64 n = MIN(steps, ring[scale].windows);
-        close_windows(block, &l, scale, top - ring[scale].windows + 1, n, steps - n, code);
+        close_windows(&c, scale, top - ring[scale].windows + 1, n, steps - n, code);
         for (gint64 i = 0; i < n; i++)
             open_window(block, scale, top + steps - i, code);
     }
     block->newest_s = (guint32)at_s;
+    return c.first;
+}
+
+void block_learn(const Block *block, const Law *law, gint64 day, Learned *into)
+{
+    for (guint scale = 0; scale < SCALES; scale++) {
+        gint64 top = window_of(scale, block->newest_s);
+        for (gint64 window = top; window > top - ring[scale].windows; window--)
+            for (guint channel = 0; channel < CHANNELS; channel++)
+                if (day_of(scale, window) == day)
+                    learned_window(law->book->thinning, into, day, (Channel)channel, scale,
+                                   count_at(block, channel, slot_of(scale, window)));
+    }
 }
 
 gboolean block_thin(Block *block, double inverse_q)
@@ -319,7 +354,9 @@ void block_count_session(Block *block, gint64 at_s)
 /* What one channel and scale is looked at for. */
 typedef struct {
     const Block *block;
-    guint channel, scale;
+    const Law *law;
+    Channel channel;
+    guint scale;
     gint64 open_s, at_s;
     Peak *peak;
     Reach *reach; /* or NULL */
@@ -347,7 +384,7 @@ static inline void note(const Survey *s, const Cell *cell, const double M[THETAS
 }
 
 /* Goes through the ring and on to at_s. */
-static void survey(const Survey *s, Lookup *l, guint16 code)
+static void survey(const Survey *s, guint16 code)
 {
     const Block *block = s->block;
     gint64 windows = ring[s->scale].windows;
@@ -358,13 +395,13 @@ static void survey(const Survey *s, Lookup *l, guint16 code)
     load(block, s->channel, s->scale, M);
     for (gint64 i = top - windows + 1; i <= top; i++) {
         guint32 n = count_at(block, s->channel, slot);
-        const Cell *cell = look_up(l, block->rate[slot], s->channel, s->scale);
+        const Cell *cell = cell_of(s->law, block->rate[slot], s->channel, s->scale, i);
         step(cell, M, n);
         if (i >= first_open)
             note(s, cell, M, n);
         slot = slot + 1 == past ? ring[s->scale].first : slot + 1;
     }
-    const Cell *next = look_up(l, code, s->channel, s->scale);
+    const Cell *next = cell_of(s->law, code, s->channel, s->scale, last);
     cell_idle(next, M, last - top);
     if (last > top)
         note(s, next, M, 0);
@@ -376,14 +413,13 @@ void block_peak(const Block *block, const Law *law, PstPortPair pair, gint64 ope
                 Peak *io_peak, Reach *out_reach)
 {
     Peak peak = *io_peak;
-    Lookup l = {.law = law};
     guint16 code = thinning_code((double)block->r);
     if (out_reach != NULL)
         memset(out_reach, 0, sizeof *out_reach);
     for (guint channel = 0; channel < CHANNELS; channel++)
         for (guint scale = 0; scale < SCALES; scale++) {
-            const Survey s = {block, channel, scale, open_s, at_s, &peak, out_reach};
-            survey(&s, &l, code);
+            const Survey s = {block, law, (Channel)channel, scale, open_s, at_s, &peak, out_reach};
+            survey(&s, code);
         }
     if (peak.m_value > io_peak->m_value) {
         *io_peak = peak;

@@ -18,7 +18,7 @@
  * nonparametric framework for sequential change detection, 2023): P(sup M ≥ c in a day) ≤ 1/c.
  * M is cut at CELL_MAX, which only lowers it. Source: docs/detector.md, Evidence.
  */
-#include "thinning.h"
+#include "envelope.h"
 
 #define THETAS      4
 #define CELLS       (PST_PAIR_COUNT * CHANNELS * SCALES * THETAS) /* J = 80, a constant */
@@ -28,6 +28,7 @@
 
 /* Made zeroed, then block_init. A plain value: moved, hashed and stored as bytes. */
 typedef struct {
+    guint32 learned;  /* id of what was learned (history.h); 0: nothing yet */
     guint32 newest_s; /* event time of the newest sighting; its window is n₀ */
     float r;          /* R = EWMA(1/q), rising slowly, falling at once */
     float closed[CHANNELS][SCALES][THETAS]; /* M before the ring */
@@ -66,21 +67,33 @@ void cell_idle(const Cell *cell, double M[THETAS], gint64 k);
 double evidence_of(double m_value);
 double evidence_to_m(double evidence);
 
-/* Cells by R and rules, made when first asked for: a cache, no part of the state. */
+/* Cells by scale and envelope, made when first asked for: a cache, no part of the state. Envelopes
+ * are rounded up to steps of 0.4 %. */
 typedef struct CellBook CellBook;
 CellBook *cell_book_new(const Thinning *thinning);
 void cell_book_free(CellBook *book);
 
-/* What the arithmetic needs beside a block. */
+/* What the arithmetic needs beside a block: all that envelopes are made of. */
 typedef struct {
     CellBook *book;
-    const UnitRules *rules;
+    gboolean known;     /* has history: the other φ */
+    Level ceiling;      /* exempted up to so many sessions an hour; LEVEL_NONE: not exempted */
+    Learned *learned;   /* of this unit and port pair, windows that leave the ring go into it; NULL:
+                           nothing yet */
+    const guint16 *day; /* that learning stands at: windows of days before yesterday are old */
 } Law;
+
+/* The envelope of a window of @day that opened under R = @code. */
+Level law_envelope(const Law *law, Channel channel, guint scale, gint64 day, guint16 code);
 
 /* Cells to the idle state and windows empty at @at_s, under R = @r. Keeps nothing. */
 void block_init(Block *block, const Law *law, gint64 at_s, double r);
-/* Moves the ring on to @at_s; earlier times change nothing. */
-void block_advance(Block *block, const Law *law, gint64 at_s);
+/* Moves the ring on to @at_s; earlier times change nothing. Where the law has nothing learned, and
+ * a window left the ring that should be, it is in @out_first (counts and largest windows), and
+ * TRUE. */
+gboolean block_advance(Block *block, const Law *law, gint64 at_s, Learned *out_first);
+/* Windows of @day that are still in the ring, into @into; they stay there. */
+void block_learn(const Block *block, const Law *law, gint64 day, Learned *into);
 /* Takes 1/q of a new sighting into R. Returns TRUE if R changed: a credit is void then. */
 gboolean block_thin(Block *block, double inverse_q);
 /* Adds one sighting at @at_s to channel's windows (those that still stand). */

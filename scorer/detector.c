@@ -5,6 +5,7 @@
 
 #define ATTENTION (CELLS * 1.0) /* M where evidence begins */
 #define UNGATED   590           /* highest score while the gate is shut */
+#define NEWCOMER  10            /* times the gate */
 
 double detector_lower_bound(double n, double q)
 {
@@ -38,13 +39,13 @@ typedef struct {
     double low, real, seen;
 } Gate;
 
-static Gate gate_of(const Law *law, const Assessment *now, PstBand band)
+static Gate gate_of(const Standing *standing, const Assessment *now, PstBand band)
 {
     switch (band) {
     case PST_BAND_FLAG:
         return (Gate){.low = now->gate};
     case PST_BAND_BLOCK:
-        if (law->rules->known)
+        if (standing->known)
             return (Gate){.low = 2 * now->gate};
         return (Gate){.low = 2 * now->gate, .real = 3 * now->gate, .seen = 3};
     case PST_BAND_WATCH:
@@ -54,28 +55,39 @@ static Gate gate_of(const Law *law, const Assessment *now, PstBand band)
     }
 }
 
-void detector_assess(const EngineConf *conf, const Law *law, const Block *const *blocks,
-                     gint64 open_s, gint64 at_s, Assessment *out)
+static double gate_height(const EngineConf *conf, const Standing *standing)
+{
+    if (!standing->known)
+        return conf->gate_cold;
+    return standing->newcomer ? NEWCOMER * conf->gate_known : conf->gate_known;
+}
+
+void detector_assess(const EngineConf *conf, const Standing *standing, const Law *laws,
+                     const Block *const *blocks, gint64 open_s, gint64 at_s, Assessment *out)
 {
     out->peak = (Peak){0};
     out->seen = out->destinations = 0;
     out->bands = out->pairs = 0;
     out->most = 1;
-    out->gate = law->rules->known ? conf->gate_known : conf->gate_cold;
+    out->gate = gate_height(conf, standing);
     for (guint pair = 0; pair < PST_PAIR_COUNT; pair++)
         if (blocks[pair] != NULL)
-            block_peak(blocks[pair], law, (PstPortPair)pair, open_s, at_s, &out->peak,
+            block_peak(blocks[pair], &laws[pair], (PstPortPair)pair, open_s, at_s, &out->peak,
                        &out->reach[pair]);
     out->evidence = evidence_of(out->peak.m_value);
     count(blocks, open_s, at_s, out);
     out->gate_open = out->low >= out->gate;
     for (guint band = 0; band < PST_BAND_COUNT; band++) {
-        Gate gate = gate_of(law, out, (PstBand)band);
-        if (out->evidence >= conf->band_at[band] && out->low >= gate.low &&
+        Gate gate = gate_of(standing, out, (PstBand)band);
+        /* What speaks for the unit counts for bands with consequences; what speaks against it only
+         * orders the queue. */
+        double excused = band == PST_BAND_WATCH ? 0 : MIN(standing->adjust, 0);
+        if (out->evidence + excused >= conf->band_at[band] && out->low >= gate.low &&
             out->seen * out->sampling >= gate.real && out->seen >= gate.seen)
             out->bands |= BAND_BIT(band);
     }
-    out->score = (int)floor(out->gate_open ? out->evidence : MIN(out->evidence, UNGATED));
+    double score = out->gate_open ? out->evidence + standing->adjust : MIN(out->evidence, UNGATED);
+    out->score = (int)floor(CLAMP(score, 0, 1000));
 }
 
 static guint32 credit_to(const Assessment *now, double target)
@@ -92,12 +104,13 @@ guint32 detector_evidence_credit(const Assessment *now, double evidence)
     return credit_to(now, evidence_to_m(evidence));
 }
 
-guint32 detector_credit(const EngineConf *conf, const Law *law, const Assessment *now, PstBand band)
+guint32 detector_credit(const EngineConf *conf, const Standing *standing, const Assessment *now,
+                        PstBand band)
 {
     double target = band == PST_BAND_COUNT ? ATTENTION : evidence_to_m(conf->band_at[band]);
     guint32 by_evidence = credit_to(now, target);
     /* The lower bound is below the estimate: both evidence and estimate must get there. */
-    Gate gate = gate_of(law, now, band);
+    Gate gate = gate_of(standing, now, band);
     double missing = (MAX(gate.low, gate.real) - now->seen * now->sampling) / now->most;
     missing = MAX(missing, gate.seen - now->seen);
     guint32 by_gate = missing > 2 ? (guint32)(missing - 2) : 0;

@@ -5,6 +5,14 @@
 #include "channel.h"
 #include "unit_table.h"
 
+/* What is known of a unit beside its records. */
+typedef struct {
+    gboolean known;    /* has history */
+    gboolean newcomer; /* … from its first 21 days only, which are learned unreviewed: 10·G */
+    double ceiling;    /* exempted up to so many sessions an hour; 0: not exempted */
+    double adjust;     /* A: −200 … 200 */
+} Standing;
+
 /* A unit as it stands at one moment. */
 typedef struct {
     Peak peak;
@@ -13,7 +21,7 @@ typedef struct {
     double low;          /* LCB/q̄: lower bound on true sessions */
     double destinations; /* new destinations seen, both pairs */
     double sampling;     /* R of both pairs together: true sessions per session seen */
-    double gate;         /* G: 50 cold, 100 */
+    double gate;         /* G: 50 cold, 100, 1000 of a newcomer */
     gboolean gate_open;  /* low ≥ G */
     guint bands;         /* bits of the bands whose conditions hold */
     int score;
@@ -27,14 +35,14 @@ typedef struct {
  * 1 − q̄); n itself at q̄ = 1. */
 double detector_lower_bound(double n, double q);
 
-/* @blocks: per port pair, NULL where there is none. Windows still open at @open_s count, seen from
- * @at_s. */
-void detector_assess(const EngineConf *conf, const Law *law, const Block *const *blocks,
-                     gint64 open_s, gint64 at_s, Assessment *out);
+/* @blocks, @laws: per port pair, NULL where there is no block. Windows still open at @open_s count,
+ * seen from @at_s. */
+void detector_assess(const EngineConf *conf, const Standing *standing, const Law *laws,
+                     const Block *const *blocks, gint64 open_s, gint64 at_s, Assessment *out);
 
 /* So many more sightings of the unit cannot bring it from @now to @band, or, for PST_BAND_COUNT, to
  * attention (evidence above 0). */
-guint32 detector_credit(const EngineConf *conf, const Law *law, const Assessment *now,
+guint32 detector_credit(const EngineConf *conf, const Standing *standing, const Assessment *now,
                         PstBand band);
 
 /* The same for an evidence, whatever the gates. */

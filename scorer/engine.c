@@ -2,7 +2,7 @@
 #include "engine.h"
 
 #include "clock.h"
-#include "judge.h"
+#include "history.h"
 
 #define FIRST_S  86400 /* event times of the first day of 1970 are no times */
 #define MINUTE_S 60
@@ -75,6 +75,9 @@ Engine *engine_new(const EngineConf *conf, guint32 partition)
     engine->units = unit_table_new(conf->key, conf->max_units);
     engine->rules = rules_new((guint8)conf->v6_unit_len);
     pool_init(&engine->episodes, sizeof(Episode));
+    pool_init(&engine->histories, sizeof(History));
+    pool_init(&engine->learned, sizeof(Learned));
+    pool_init(&engine->waiting, sizeof(Waiting));
     engine->activity = activity_new();
     engine->verdicts = verdict_queue();
     return engine;
@@ -91,6 +94,11 @@ void engine_free(Engine *engine)
     g_clear_pointer(&engine->units, unit_table_free);
     g_clear_pointer(&engine->rules, rules_free);
     pool_clear(&engine->episodes);
+    pool_clear(&engine->histories);
+    pool_clear(&engine->learned);
+    pool_clear(&engine->waiting);
+    g_clear_pointer(&engine->envelope_rows, g_array_unref);
+    g_clear_pointer(&engine->waiting_rows, g_array_unref);
     g_clear_pointer(&engine->activity, activity_free);
     g_clear_pointer(&engine->peaks, peaks_free);
     g_clear_pointer(&engine->verdicts, g_array_unref);
@@ -198,25 +206,47 @@ static EngineFate take_late(Engine *engine, Sighting *s)
     return ENGINE_LATE;
 }
 
+/* Out of memory; what the database knows of it stays. */
+static void evict(Engine *engine, guint32 id)
+{
+    Judged j;
+    judge_unit(engine, id, &j);
+    judge_end(engine, &j);
+    history_drop(engine, j.unit);
+    unit_table_drop(engine->units, id);
+}
+
 static void forget(Engine *engine, guint32 id)
 {
     Judged j;
     judge_unit(engine, id, &j);
     judge_end(engine, &j);
+    history_forget(engine, j.unit);
     unit_table_drop(engine->units, id);
+}
+
+static guint32 add_unit(Engine *engine, const PstUnit *unit, guint64 hash, gint64 at_s,
+                        gint64 position)
+{
+    if (unit_table_full(engine->units)) {
+        evict(engine, unit_table_idlest(engine->units));
+        engine->s.units_evicted++;
+    }
+    guint32 id = unit_table_add(engine->units, unit, hash);
+    history_begin(engine, id, at_s / A_DAY_S, position);
+    return id;
 }
 
 static guint32 hold_unit(Engine *engine, const Sighting *s)
 {
     guint32 id = unit_table_find(engine->units, &s->unit, s->unit_hash);
-    if (id != 0)
+    if (id == 0) {
+        id = add_unit(engine, &s->unit, s->unit_hash, s->at_s, s->position);
+        unit_table_at(engine->units, id)->exempt = rules_ceiling(engine->rules, &s->unit) > 0;
         return id;
-    if (unit_table_full(engine->units)) {
-        forget(engine, unit_table_idlest(engine->units));
-        engine->s.units_evicted++;
     }
-    id = unit_table_add(engine->units, &s->unit, s->unit_hash);
-    unit_table_at(engine->units, id)->exempt = rules_ceiling(engine->rules, &s->unit) > 0;
+    if (s->at_s / A_DAY_S != (gint64)unit_table_at(engine->units, id)->last_s / A_DAY_S)
+        history_mail(engine, id, s->at_s / A_DAY_S);
     return id;
 }
 
@@ -231,30 +261,31 @@ static EngineFate take_sighting(Engine *engine, Sighting *s)
     add_activity(engine, s);
     if (!s->new_session && !s->new_s && !s->new_d)
         return ENGINE_KNOWN;
-    gboolean first = unit->block[s->session.pair] == 0;
-    if (first) {
-        unit_table_add_block(engine->units, unit, s->session.pair);
-        unit->credit = 0;
-    }
     Judged j;
-    judge_unit(engine, id, &j);
-    if (first)
-        block_init(j.block[s->session.pair], &j.law, s->at_s, s->inverse_q);
+    judge_open(engine, id, s, &j);
     judge_score(engine, &j, s);
     return s->new_session ? ENGINE_NEW : ENGINE_KNOWN;
 }
 
 /* --- event time -------------------------------------------------------------------------- */
 
-static void forget_if_idle(gpointer user, guint32 id)
+/* Each unit once a day: its day ends also if it is silent, and it is forgotten at last. */
+static void visit_unit(gpointer user, guint32 id)
 {
     Engine *engine = user;
-    const Unit *unit = unit_table_at(engine->units, id);
-    if (unit->episode != 0 ||
-        (gint64)unit->last_s + engine->conf.idle_s > engine->s.minute * MINUTE_S)
+    Unit *unit = unit_table_at(engine->units, id);
+    gint64 now_s = engine->s.minute * MINUTE_S;
+    history_roll(engine, id, now_s / A_DAY_S);
+    history_tell(engine, unit);
+    if (unit->episode != 0 || (gint64)unit->last_s + engine->conf.idle_s > now_s)
         return;
-    unit_table_drop(engine->units, id);
-    engine->s.units_forgotten++;
+    if (history_is_over(engine, unit, now_s / A_DAY_S)) {
+        history_forget(engine, unit);
+        unit_table_drop(engine->units, id);
+        engine->s.units_forgotten++;
+    } else {
+        unit_table_drop_blocks(engine->units, unit);
+    }
 }
 
 /* What is due at a full minute of the watermark. */
@@ -263,7 +294,7 @@ static void tick(Engine *engine)
     for (guint32 id = 1; id <= engine->episodes.used; id++)
         if (judge_episode(engine, id)->in_use)
             judge_tick(engine, id, engine->s.minute * MINUTE_S);
-    unit_table_walk(engine->units, unit_table_places(engine->units) / DAY_MIN + 1, forget_if_idle,
+    unit_table_walk(engine->units, unit_table_places(engine->units) / DAY_MIN + 1, visit_unit,
                     engine);
 }
 
@@ -371,7 +402,7 @@ static void recut(Engine *engine, const PstPrefix *prefix)
             !(holds_unit(prefix, &unit->unit) || holds_unit(&unit->unit, prefix)))
             continue;
         PstUnit right = rules_unit_of(engine->rules, &unit->unit.addr);
-        if (!pst_prefix_equal(&right, &unit->unit))
+        if (!pst_prefix_equal(&right, &unit->unit) && history_bring_up(engine, id))
             forget(engine, id);
     }
 }
@@ -400,7 +431,7 @@ static void put_ceiling(Engine *engine, guint32 id, gpointer user)
     judge_unit(engine, id, &j);
     j.unit->exempt = rules_ceiling(engine->rules, &j.unit->unit) > 0;
     j.unit->credit = 0;
-    judge_unit(engine, id, &j);
+    judge_unit(engine, id, &j); /* under the new ceiling */
     if (*less)
         judge_restart(&j);
 }
@@ -422,9 +453,21 @@ static void release(Engine *engine, guint32 id, gpointer user)
     judge_restart(&j);
 }
 
+static void clear(Engine *engine, guint32 id, gpointer user)
+{
+    history_false_positive(engine, id);
+    release(engine, id, user);
+}
+
+static void confirm(Engine *engine, guint32 id, gpointer user)
+{
+    history_confirmed(engine, id);
+}
+
 static void reassign(Engine *engine, guint32 id, gpointer user)
 {
-    forget(engine, id);
+    if (history_bring_up(engine, id))
+        forget(engine, id);
 }
 
 void engine_input(Engine *engine, const PstInput *input)
@@ -436,8 +479,13 @@ void engine_input(Engine *engine, const PstInput *input)
             recut(engine, net);
         break;
     case PST_INPUT_RELEASED:
-    case PST_INPUT_FALSE_POSITIVE:
         each_unit(engine, net, release, NULL);
+        break;
+    case PST_INPUT_FALSE_POSITIVE:
+        each_unit(engine, net, clear, NULL);
+        break;
+    case PST_INPUT_CONFIRMED:
+        each_unit(engine, net, confirm, NULL);
         break;
     case PST_INPUT_REASSIGNED:
         each_unit(engine, net, reassign, NULL);
@@ -483,6 +531,68 @@ const Peaks *engine_keep_peaks(Engine *engine)
     return engine->peaks;
 }
 
+void engine_keep_rows(Engine *engine)
+{
+    if (engine->envelope_rows != NULL)
+        return;
+    engine->envelope_rows = g_array_new(FALSE, TRUE, sizeof(PstEnvelope));
+    engine->waiting_rows = g_array_new(FALSE, TRUE, sizeof(PstWaitingDay));
+}
+
+static GArray *take_rows(GArray **rows)
+{
+    g_assert(*rows != NULL);
+    GArray *taken = *rows;
+    *rows = g_array_new(FALSE, TRUE, g_array_get_element_size(taken));
+    return taken;
+}
+
+GArray *engine_take_envelopes(Engine *engine)
+{
+    return take_rows(&engine->envelope_rows);
+}
+
+GArray *engine_take_waiting(Engine *engine)
+{
+    return take_rows(&engine->waiting_rows);
+}
+
+/* What a row speaks of, as the table of units names it. FALSE: nothing that could be held. */
+static gboolean row_unit(const PstUnit *name, guint64 owner, PstUnit *out)
+{
+    *out = *name;
+    return owner == 0 || group_net(name, owner, out);
+}
+
+void engine_restore(Engine *engine, const PstEnvelope *row)
+{
+    PstUnit unit;
+    if (!row_unit(&row->unit, row->owner, &unit))
+        return;
+    guint64 hash = unit_table_hash(engine->units, &unit);
+    if (unit_table_find(engine->units, &unit, hash) != 0)
+        return;
+    if (unit_table_full(engine->units)) {
+        engine->s.units_evicted++;
+        return;
+    }
+    guint32 id = add_unit(engine, &unit, hash, (gint64)row->mail_day * A_DAY_S, 0);
+    Unit *held = unit_table_at(engine->units, id);
+    held->last_s = row->mail_day * A_DAY_S;
+    held->exempt = row->owner == 0 && rules_ceiling(engine->rules, &unit) > 0;
+    history_restore(engine, id, row);
+}
+
+void engine_restore_waiting(Engine *engine, const PstWaitingDay *row)
+{
+    PstUnit unit;
+    if (!row_unit(&row->unit, row->owner, &unit))
+        return;
+    guint32 id = unit_table_find(engine->units, &unit, unit_table_hash(engine->units, &unit));
+    if (id != 0)
+        history_restore_waiting(engine, id, row);
+}
+
 const EngineStats *engine_stats(Engine *engine)
 {
     const EngineState *s = &engine->s;
@@ -496,6 +606,9 @@ const EngineStats *engine_stats(Engine *engine)
         .episodes_ended = s->episodes_ended,
         .units_forgotten = s->units_forgotten,
         .units_evicted = s->units_evicted,
+        .waiting = engine->waiting.count,
+        .waiting_dropped = s->waiting_dropped,
+        .learned = engine->learned.count,
         .episodes_evicted = s->episodes_evicted,
         .exporters_evicted = watermark_evicted(engine->watermark),
         .units = unit_table_count(engine->units),
@@ -504,7 +617,8 @@ const EngineStats *engine_stats(Engine *engine)
         .watermark_ns = watermark_ns(engine->watermark),
         .newest_ns = watermark_newest_ns(engine->watermark),
         .state_bytes = unit_table_bytes(engine->units) + pool_bytes(&engine->episodes) +
-                       novelty_bytes(engine->novelty),
+                       pool_bytes(&engine->histories) + pool_bytes(&engine->learned) +
+                       pool_bytes(&engine->waiting) + novelty_bytes(engine->novelty),
     };
     memcpy(stats->fates, s->fates, sizeof stats->fates);
     return stats;

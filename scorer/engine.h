@@ -82,8 +82,9 @@ EngineFate engine_flow(Engine *engine, const PstFlow *flow, gint64 position);
 void engine_heartbeat(Engine *engine, const PstHeartbeat *beat);
 
 /* Applies a decision:
- *  RELEASED, FALSE_POSITIVE  the unit's episode ends and its cells restart from the idle state
- *                            (learning from a false positive comes with learned envelopes);
+ *  RELEASED                  the unit's episode ends and its cells restart from the idle state;
+ *  FALSE_POSITIVE            the same, and its data that were withheld, today's too, are learned;
+ *  CONFIRMED                 its data that were withheld are dropped;
  *  REASSIGNED                the same, and everything known of the unit is forgotten;
  *  EXEMPTED                  its envelopes are at least `ceiling` sessions in any hour; 0 ends it;
  *  UNIT_LEN                  IPv6 addresses in the prefix belong to units of `unit_len` from now
@@ -109,6 +110,22 @@ GArray *engine_take_verdicts(Engine *engine) G_GNUC_WARN_UNUSED_RESULT;
  * Given: GArray of PstActivity. */
 GArray *engine_take_activity(Engine *engine) G_GNUC_WARN_UNUSED_RESULT;
 
+/* From now on rows of what was learned are kept for the two functions below; before, nobody is
+ * thought to want them. No part of the state. */
+void engine_keep_rows(Engine *engine);
+/* Rows of units whose learned state changed, each at most once a day of event time, spread over the
+ * day; and days that were withheld, or were decided. Given: arrays of PstEnvelope, PstWaitingDay.
+ */
+GArray *engine_take_envelopes(Engine *engine) G_GNUC_WARN_UNUSED_RESULT;
+GArray *engine_take_waiting(Engine *engine) G_GNUC_WARN_UNUSED_RESULT;
+
+/* Gives such a row back to an engine that has taken no flow yet, because the log does not reach
+ * back to it; then the log is read on from its oldest message. What it holds of the days that the
+ * row knows is not learned twice; it must reach two days behind the newest. Rows of waiting days
+ * come after those of their units. What finds no room is left out and counted as evicted. */
+void engine_restore(Engine *engine, const PstEnvelope *row);
+void engine_restore_waiting(Engine *engine, const PstWaitingDay *row);
+
 typedef struct {
     guint64 fates[ENGINE_FATES]; /* flows by what became of them */
     guint64 sightings;           /* NEW + KNOWN + LATE */
@@ -117,11 +134,14 @@ typedef struct {
     guint64 episodes_ended;
     guint64 units_forgotten;  /* idle for idle_s */
     guint64 units_evicted;    /* thrown out because max_units was reached */
+    guint64 waiting_dropped;  /* withheld days that found no room to wait in */
     guint64 episodes_evicted; /* ended early because max_episodes was reached */
     guint64 exporters_evicted;
     /* Present values, not counters: */
     guint64 units;       /* held */
     guint64 episodes;    /* open: at or above watch, or not yet quiet for quiet_s */
+    guint64 waiting;     /* withheld days that wait for a decision */
+    guint64 learned;     /* envelopes: of a unit and port pair */
     double novelty_fill; /* share of the newest full generation's cells that are set; above 0.25
                             missed novelty exceeds 1 % */
     gint64 watermark_ns; /* UTC ns; 0: none yet */

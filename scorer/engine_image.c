@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The state of an engine as bytes: snapshot and digest. */
-#include "engine_parts.h"
+#include "history.h"
 #include "postern/error.h"
 
 /* Grows whenever the layout or the meaning of any part changes. */
-#define LAYOUT G_GUINT64_CONSTANT(0x706f737465720001)
+#define LAYOUT G_GUINT64_CONSTANT(0x706f737465720002)
 
 typedef struct {
     guint64 layout; /* also tells byte order */
     EngineConf conf;
     guint64 partition;
-    guint64 sizes[4];
+    guint64 sizes[7];
 } Head;
 
 /* Compared and hashed as bytes: there is no padding. */
@@ -22,7 +22,8 @@ static void make_head(const EngineConf *conf, guint32 partition, Head *out)
     out->layout = LAYOUT;
     memcpy(&out->conf, conf, sizeof *conf);
     out->partition = partition;
-    const guint64 sizes[] = {sizeof(Unit), sizeof(Block), sizeof(Episode), sizeof(Exporter)};
+    const guint64 sizes[] = {sizeof(Unit),    sizeof(Block),   sizeof(Episode), sizeof(Exporter),
+                             sizeof(History), sizeof(Learned), sizeof(Waiting)};
     memcpy(out->sizes, sizes, sizeof sizes);
 }
 
@@ -36,6 +37,9 @@ static void write_state(const Engine *engine, Image *image)
     rules_write(engine->rules, image);
     unit_table_write(engine->units, image);
     pool_write(&engine->episodes, image);
+    pool_write(&engine->histories, image);
+    pool_write(&engine->learned, image);
+    pool_write(&engine->waiting, image);
     novelty_write(engine->novelty, image);
 }
 
@@ -71,6 +75,22 @@ void engine_serialise(const Engine *engine, GByteArray *out)
     image_put(&image, &sum, sizeof sum);
 }
 
+static gboolean history_is_whole(const Engine *engine, const Unit *unit)
+{
+    if (unit->unit.addr.family == PST_AF_NONE)
+        return TRUE;
+    if (unit->history == 0 || unit->history > engine->histories.used)
+        return FALSE;
+    const History *h = history_at(engine, unit);
+    for (guint pair = 0; pair < PST_PAIR_COUNT; pair++) {
+        const Block *block = unit_table_block(engine->units, unit, (PstPortPair)pair);
+        if (h->learned[pair] > engine->learned.used ||
+            (block != NULL && block->learned != h->learned[pair]))
+            return FALSE;
+    }
+    return h->waiting <= engine->waiting.used;
+}
+
 /* Ids that units and episodes hold of each other lead to where they should. */
 static gboolean is_whole(const Engine *engine)
 {
@@ -84,7 +104,7 @@ static gboolean is_whole(const Engine *engine)
     }
     for (guint32 id = 1; id <= unit_table_places(engine->units); id++) {
         const Unit *unit = unit_table_at(engine->units, id);
-        if (unit->episode > engine->episodes.used)
+        if (unit->episode > engine->episodes.used || !history_is_whole(engine, unit))
             return FALSE;
     }
     return TRUE;
@@ -95,7 +115,9 @@ static gboolean read_state(Engine *engine, PstCursor *from)
     return image_get(from, &engine->s, sizeof engine->s) &&
            watermark_read(engine->watermark, from) && rules_read(engine->rules, from) &&
            unit_table_read(engine->units, from) && pool_read(&engine->episodes, from) &&
-           novelty_read(engine->novelty, from) && pst_cursor_left(from) == 0 && is_whole(engine);
+           pool_read(&engine->histories, from) && pool_read(&engine->learned, from) &&
+           pool_read(&engine->waiting, from) && novelty_read(engine->novelty, from) &&
+           pst_cursor_left(from) == 0 && is_whole(engine);
 }
 
 Engine *engine_load(const EngineConf *conf, guint32 partition, const guint8 *data, gsize len,

@@ -3,8 +3,10 @@
 /* What an engine is made of: for engine.c, judge.c and engine_image.c only. */
 #include "activity.h"
 #include "episode.h"
+#include "group.h"
 #include "novelty.h"
 #include "peaks.h"
+#include "postern/envelope.h"
 #include "rules.h"
 #include "unit_table.h"
 #include "watermark.h"
@@ -17,8 +19,9 @@ typedef struct {
     guint64 watches, flags, blocks;
     guint64 episodes_ended, episodes_evicted;
     guint64 units_forgotten, units_evicted;
-    guint32 open;         /* episodes */
-    guint32 episode_hand; /* place looked at last for one to end early */
+    guint64 waiting_dropped; /* days withheld that found no room */
+    guint32 open;            /* episodes */
+    guint32 episode_hand;    /* place looked at last for one to end early */
 } EngineState;
 
 struct Engine {
@@ -33,11 +36,15 @@ struct Engine {
     Novelty *novelty;
     UnitTable *units;
     Rules *rules;
-    Pool episodes; /* Episode */
+    Pool episodes;  /* Episode */
+    Pool histories; /* History, of every unit */
+    Pool learned;   /* Learned, of units whose mail could matter */
+    Pool waiting;   /* Waiting */
     /* Outputs not yet taken. */
     Activity *activity;
-    GArray *verdicts; /* PstVerdict */
-    Peaks *peaks;     /* NULL: nobody asked for them */
+    GArray *verdicts;                     /* PstVerdict */
+    Peaks *peaks;                         /* NULL: nobody asked for them */
+    GArray *envelope_rows, *waiting_rows; /* PstEnvelope, PstWaitingDay; NULL: nobody takes them */
     EngineStats stats;
 };
 

@@ -28,7 +28,8 @@ typedef struct {
     gint64 time_ns, received_ns, position;
     Peak peak;
     double sampling;
-    guint8 ports; /* bits of the ports seen until then */
+    double gate;  /* G in force */
+    double usual; /* the most that such a window usually holds, in sightings; 0: nothing learned */
 } EpisodeCrossing;
 
 typedef struct {

@@ -30,17 +30,30 @@ static gboolean is_sampled(const PstVerdict *verdict)
     return verdict->sampling > 1;
 }
 
+/* What the count is held against: what the address does itself, or what anyone may. */
+static void allowance(const PstVerdict *verdict, const WordsFacts *facts, char out[128])
+{
+    char most[32], usual[32];
+    number(facts->usual, most);
+    number(facts->peak->usual, usual);
+    if (facts->usual >= 1)
+        g_snprintf(out, 128, "its usual most is %s, up to %s is not noticed", most, usual);
+    else if (verdict->cold)
+        g_snprintf(out, 128, "an address without a history of mail is allowed up to %s", usual);
+    else
+        g_snprintf(out, 128, "an address with little mail is allowed up to %s", usual);
+}
+
 static void burst(PstVerdict *verdict, const WordsFacts *facts)
 {
     const Peak *peak = facts->peak;
-    char usual[32];
-    say(verdict, "burst", floor(verdict->evidence), "%u new %s%s on %s within %s; %s up to %s",
-        peak->count, peak->channel == CHANNEL_SESSIONS ? "sessions" : "destinations",
+    char allowed[128];
+    allowance(verdict, facts, allowed);
+    say(verdict, "burst", floor(verdict->evidence), "%u new %s%s on %s within %s; %s", peak->count,
+        peak->channel == CHANNEL_SESSIONS ? "sessions" : "destinations",
         is_sampled(verdict) ? " in samples" : "",
         peak->pair == PST_PAIR_SMTP ? "port 25" : "the submission ports", scale_text[peak->scale],
-        verdict->cold ? "an address without a history of mail is allowed"
-                      : "its own history allows",
-        number(peak->usual, usual));
+        allowed);
 }
 
 static void gate(PstVerdict *verdict, const WordsFacts *facts)

@@ -18,6 +18,7 @@ typedef struct {
     const Episode *episode;
     const Peak *peak; /* winning cell */
     double gate;      /* G */
+    double usual;     /* the most that such a window usually holds; 0: nothing learned */
     double ceiling;   /* exemption in force; 0: none */
 } WordsFacts;
 

@@ -4,6 +4,7 @@
 #include "clock.h"
 #include "detector.h"
 #include "evidence_words.h"
+#include "history.h"
 
 #define LOOKS 64 /* for an episode to end early */
 #define DAY_S 86400
@@ -15,13 +16,62 @@ void judge_unit(const Engine *engine, guint32 id, Judged *out)
     Unit *unit = unit_table_at(engine->units, id);
     out->unit = unit;
     out->id = id;
-    out->rules = (UnitRules){
+    out->standing = (Standing){
         .known = unit->known,
+        .newcomer = unit->newcomer,
         .ceiling = unit->exempt ? rules_ceiling(engine->rules, &unit->unit) : 0,
     };
-    out->law = (Law){engine->cells, &out->rules};
-    for (guint pair = 0; pair < PST_PAIR_COUNT; pair++)
-        out->block[pair] = unit_table_block(engine->units, unit, (PstPortPair)pair);
+    Level ceiling = unit->exempt ? thinning_level(out->standing.ceiling) : LEVEL_NONE;
+    for (guint pair = 0; pair < PST_PAIR_COUNT; pair++) {
+        Block *block = unit_table_block(engine->units, unit, (PstPortPair)pair);
+        Learned *learned = NULL;
+        if (block != NULL && block->learned != 0)
+            learned = pool_at(&engine->learned, block->learned);
+        out->block[pair] = block;
+        out->law[pair] =
+            (Law){engine->cells, unit->known, ceiling, learned, &history_at(engine, unit)->day};
+    }
+}
+
+void judge_open(Engine *engine, guint32 id, const Sighting *s, Judged *out)
+{
+    PstPortPair pair = s->session.pair;
+    Unit *unit = unit_table_at(engine->units, id);
+    gboolean first = unit->block[pair] == 0;
+    if (first) {
+        unit_table_add_block(engine->units, unit, pair);
+        unit->credit = 0;
+    }
+    judge_unit(engine, id, out);
+    if (!first)
+        return;
+    block_init(out->block[pair], &out->law[pair], s->at_s, s->inverse_q);
+    guint32 learned = history_at(engine, unit)->learned[pair];
+    if (learned != 0) {
+        /* It was silent for so long that its cells were given up: they begin under its envelope. */
+        out->block[pair]->learned = learned;
+        judge_unit(engine, id, out);
+        judge_restart(out);
+    }
+}
+
+static void advance(Engine *engine, Judged *j, PstPortPair pair, gint64 at_s)
+{
+    Learned first;
+    if (block_advance(j->block[pair], &j->law[pair], at_s, &first)) {
+        Learned *learned = history_learn(engine, j->unit, pair);
+        memcpy(learned->most, first.most, sizeof first.most);
+        memcpy(learned->count, first.count, sizeof first.count);
+        j->law[pair].learned = learned;
+    }
+}
+
+void judge_advance(Engine *engine, guint32 id, PstPortPair pair, gint64 at_s)
+{
+    Judged j;
+    judge_unit(engine, id, &j);
+    if (j.block[pair] != NULL)
+        advance(engine, &j, pair, at_s);
 }
 
 static gint64 newest_of(const Judged *j)
@@ -36,16 +86,21 @@ static gint64 newest_of(const Judged *j)
 static void assess(const Engine *engine, const Judged *j, gint64 open_s, gint64 at_s,
                    Assessment *out)
 {
-    detector_assess(&engine->conf, &j->law, (const Block *const *)j->block, open_s, at_s, out);
+    detector_assess(&engine->conf, &j->standing, j->law, (const Block *const *)j->block, open_s,
+                    at_s, out);
 }
 
 /* Cells back to the idle state, windows empty. */
 void judge_restart(Judged *j)
 {
-    for (guint pair = 0; pair < PST_PAIR_COUNT; pair++)
-        if (j->block[pair] != NULL)
-            block_init(j->block[pair], &j->law, j->block[pair]->newest_s,
-                       (double)j->block[pair]->r);
+    for (guint pair = 0; pair < PST_PAIR_COUNT; pair++) {
+        Block *block = j->block[pair];
+        if (block == NULL)
+            continue;
+        guint32 learned = block->learned;
+        block_init(block, &j->law[pair], block->newest_s, (double)block->r);
+        block->learned = learned;
+    }
     j->unit->credit = 0;
 }
 
@@ -76,7 +131,7 @@ static PstVerdict *queue_verdict(Engine *engine, const Judged *j, const Episode 
     v->pair = (PstPortPair)crossing->peak.pair;
     v->failed = (guint32)MIN(episode->failed, G_MAXUINT32);
     v->sampling = crossing->sampling;
-    v->cold = !j->rules.known;
+    v->cold = !j->standing.known;
     v->first_ns = episode->first_ns;
     v->last_ns = episode->last_ns;
     episode_show(episode, v);
@@ -86,11 +141,13 @@ static PstVerdict *queue_verdict(Engine *engine, const Judged *j, const Episode 
 static void put_words(const Engine *engine, const Judged *j, const Episode *episode,
                       PstVerdict *verdict)
 {
+    const EpisodeCrossing *crossing = &episode->crossing[verdict->band];
     const WordsFacts facts = {
         .episode = episode,
-        .peak = &episode->crossing[verdict->band].peak,
-        .gate = j->rules.known ? engine->conf.gate_known : engine->conf.gate_cold,
-        .ceiling = j->rules.ceiling,
+        .peak = &crossing->peak,
+        .gate = crossing->gate,
+        .usual = crossing->usual,
+        .ceiling = j->standing.ceiling,
     };
     evidence_words(verdict, &facts);
 }
@@ -191,6 +248,16 @@ static void count_totals(Engine *engine, const Judged *j, const Sighting *s)
     episode->destinations += s->new_d ? 1 : 0;
 }
 
+/* The record of the winning cell, in sightings; 0: none. */
+static double usual_most(const Engine *engine, const Judged *j, const Peak *peak, gint64 at_s)
+{
+    const Learned *learned = j->law[peak->pair].learned;
+    if (learned == NULL)
+        return 0;
+    Rank most = learned->record[parity_of(at_s / A_DAY_S)][peak->channel][peak->scale];
+    return thinning_count(engine->thinning, most);
+}
+
 static void cross(Engine *engine, const Judged *j, Episode *episode, const Assessment *now,
                   const Sighting *s, PstBand band)
 {
@@ -208,6 +275,10 @@ static void cross(Engine *engine, const Judged *j, Episode *episode, const Asses
     crossing->position = s->position;
     crossing->peak = now->peak;
     crossing->sampling = now->sampling;
+    crossing->gate = now->gate;
+    crossing->usual = usual_most(engine, j, &now->peak, s->at_s);
+    history_withhold(engine, j->unit, episode->first_ns / PST_NS_PER_S / A_DAY_S);
+    history_withhold(engine, j->unit, s->at_s / A_DAY_S);
     PstVerdict *v = queue_verdict(engine, j, episode, band);
     v->evidence = now->evidence;
     v->score = now->score;
@@ -260,14 +331,14 @@ static void look(Engine *engine, Judged *j, const Sighting *s)
             return;
         }
     }
-    j->unit->credit = MIN(detector_credit(&engine->conf, &j->law, &now, next),
+    j->unit->credit = MIN(detector_credit(&engine->conf, &j->standing, &now, next),
                           peak_credit(engine, j, &now, at_s));
 }
 
 void judge_score(Engine *engine, Judged *j, const Sighting *s)
 {
     Block *block = j->block[s->session.pair];
-    block_advance(block, &j->law, s->at_s);
+    advance(engine, j, s->session.pair, s->at_s);
     if (block_thin(block, s->inverse_q))
         j->unit->credit = 0;
     if (s->new_s)
@@ -313,9 +384,13 @@ void judge_tick(Engine *engine, guint32 id, gint64 now_s)
     assess(engine, &j, at_s, at_s, &now);
     episode->highest_evidence = MAX(episode->highest_evidence, now.evidence);
     episode->highest_score = MAX(episode->highest_score, now.score);
-    if (now.evidence >= engine->conf.band_at[PST_BAND_WATCH])
+    if (now.evidence >= engine->conf.band_at[PST_BAND_WATCH]) {
         episode->quiet_s = 0;
-    else if (episode->quiet_s == 0)
+        history_withhold(engine, j.unit, now_s / A_DAY_S);
+    }
+    if (now.evidence >= engine->conf.band_at[PST_BAND_WATCH])
+        return;
+    if (episode->quiet_s == 0)
         episode->quiet_s = now_s;
     else if (now_s - episode->quiet_s >= (gint64)engine->conf.quiet_s)
         judge_end(engine, &j);

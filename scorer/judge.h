@@ -2,18 +2,25 @@
 #pragma once
 /* One unit before the judge: sightings into its cells, bands crossed, episodes begun and ended.
  * Part of the engine (engine.h); verdicts go into its queue. */
+#include "detector.h"
 #include "engine_parts.h"
 
 /* A unit with everything that judging it takes. */
 typedef struct {
     Unit *unit;
     guint32 id;
-    UnitRules rules;
-    Law law;
+    Standing standing;
+    Law law[PST_PAIR_COUNT];
     Block *block[PST_PAIR_COUNT];
 } Judged;
 
 void judge_unit(const Engine *engine, guint32 id, Judged *out);
+
+/* The same for a sighting, whose pair gets its block if it has none. */
+void judge_open(Engine *engine, guint32 id, const Sighting *s, Judged *out);
+
+/* Moves the windows of a pair on, if the unit has one; what leaves them is learned. */
+void judge_advance(Engine *engine, guint32 id, PstPortPair pair, gint64 at_s);
 
 /* Borrowed until the episode ends. */
 Episode *judge_episode(const Engine *engine, guint32 id);

@@ -3,8 +3,9 @@
 
 #include <math.h>
 
-#define STEP  1.001
+#define STEP  THINNING_STEP
 #define CODES THINNING_CODES
+#define SMALL 1024 /* counts whose rank is looked up */
 
 const guint32 scale_tau_s[SCALES] = {10, 60, 300, 1800, 10800};
 
@@ -24,9 +25,11 @@ static const struct {
 struct Thinning {
     double value[CODES];                /* x = STEP^code */
     double q[2][PST_PAIR_COUNT][CODES]; /* of rate x */
-    double shrink[2][CODES];            /* q̄·φ(q̄) of q̄ = 1/x; [known] */
+    Level shrink[CODES + 1];            /* of a rank */
+    Rank rank[SMALL];                   /* of small counts */
+    double floor_count[CHANNELS][SCALES];
+    Level floor[2][CODES][CHANNELS][SCALES]; /* [known] */
     double cap_q[PST_PAIR_COUNT][G_N_ELEMENTS(caps)];
-    double floor[CHANNELS][SCALES];
 };
 
 double thinning_q(double rate, double packets)
@@ -55,14 +58,66 @@ guint16 thinning_code(double x)
     return (guint16)MIN(lround(log(x) / log(STEP)), CODES - 1);
 }
 
+Level thinning_level(double m)
+{
+    if (!(m > 0))
+        return LEVEL_NONE;
+    return (Level)CLAMP(lround(log(m) / log(STEP)), -32000, 32000);
+}
+
+double thinning_of_level(Level level)
+{
+    return level == LEVEL_NONE ? 0 : exp(level * log(STEP));
+}
+
+Rank thinning_rank(const Thinning *thinning, guint32 count)
+{
+    return count < SMALL ? thinning->rank[count] : (Rank)(1 + thinning_code(count));
+}
+
+double thinning_count(const Thinning *thinning, Rank rank)
+{
+    g_assert(rank <= RANK_MAX);
+    return rank == 0 ? 0 : thinning->value[rank - 1];
+}
+
+Level thinning_shrink(const Thinning *thinning, Rank rank)
+{
+    g_assert(rank <= RANK_MAX);
+    return thinning->shrink[rank];
+}
+
+static void make_floors(Thinning *t, guint16 code)
+{
+    double q = 1 / t->value[code];
+    for (guint known = 0; known < 2; known++)
+        for (guint channel = 0; channel < CHANNELS; channel++)
+            for (guint scale = 0; scale < SCALES; scale++)
+                t->floor[known][code][channel][scale] =
+                    thinning_level(thinning_phi(q, known != 0) *
+                                   thinning_floor_count(t, (Channel)channel, scale, code));
+}
+
+static double shrink(double x)
+{
+    double root = 1 - 1 / (9 * x) - 1 / (3 * sqrt(x));
+    return root <= 0 ? 0 : x * root * root * root;
+}
+
 Thinning *thinning_new(const EngineConf *conf)
 {
     Thinning *t = g_new0(Thinning, 1);
+    memcpy(t->floor_count[CHANNEL_SESSIONS], conf->floor_sessions, sizeof conf->floor_sessions);
+    memcpy(t->floor_count[CHANNEL_DESTINATIONS], conf->floor_destinations,
+           sizeof conf->floor_destinations);
+    for (guint n = 1; n < SMALL; n++)
+        t->rank[n] = (Rank)(1 + thinning_code(n));
+    t->shrink[0] = LEVEL_NONE;
     for (guint code = 0; code < CODES; code++) {
         double x = exp(code * log(STEP));
         t->value[code] = x;
-        for (guint known = 0; known < 2; known++)
-            t->shrink[known][code] = thinning_phi(1 / x, known != 0) / x;
+        t->shrink[code + 1] = thinning_level(shrink(x));
+        make_floors(t, (guint16)code);
         for (guint pair = 0; pair < PST_PAIR_COUNT; pair++) {
             double k = conf->session_packets[pair];
             t->q[0][pair][code] = thinning_q(x, k);
@@ -72,9 +127,6 @@ Thinning *thinning_new(const EngineConf *conf)
     for (guint pair = 0; pair < PST_PAIR_COUNT; pair++)
         for (guint i = 0; i < G_N_ELEMENTS(caps); i++)
             t->cap_q[pair][i] = thinning_q(caps[i].below_rate, conf->session_packets[pair]);
-    memcpy(t->floor[CHANNEL_SESSIONS], conf->floor_sessions, sizeof conf->floor_sessions);
-    memcpy(t->floor[CHANNEL_DESTINATIONS], conf->floor_destinations,
-           sizeof conf->floor_destinations);
     return t;
 }
 
@@ -103,17 +155,16 @@ guint thinning_cap(const Thinning *thinning, double q, PstPortPair pair)
     return caps[G_N_ELEMENTS(caps) - 1].cap;
 }
 
-double thinning_envelope(const Thinning *thinning, const UnitRules *rules, Channel channel,
-                         guint scale, guint16 code)
+Level thinning_floor(const Thinning *thinning, gboolean known, Channel channel, guint scale,
+                     guint16 code)
 {
     g_assert(code < CODES);
+    return thinning->floor[known ? 1 : 0][code][channel][scale];
+}
+
+double thinning_floor_count(const Thinning *thinning, Channel channel, guint scale, guint16 code)
+{
     /* Destinations thin by 1 − (1 − q)^n each; below q = 0.5 they keep to the sessions' floors. */
     Channel row = thinning->value[code] >= 2 ? CHANNEL_SESSIONS : channel;
-    double m = thinning->shrink[rules->known ? 1 : 0][code] * thinning->floor[row][scale];
-    if (rules->ceiling > 0) {
-        /* So many an hour, in whatever shape: any shorter window may hold all of it. */
-        double hours = MAX(1.0, scale_tau_s[scale] / 3600.0);
-        m = MAX(m, rules->ceiling * hours / thinning->value[code]);
-    }
-    return m;
+    return thinning->floor_count[row][scale] / thinning->value[code];
 }

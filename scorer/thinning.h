@@ -7,7 +7,7 @@
  * sampled scale, and q moves only the floors and the magnitude that is shown.
  *
  * Rates N and reciprocals R = 1/q are kept as codes: steps of 0.1 %, code 0 is exactly 1. They fit
- * two bytes, and what belongs to them (q, the floor's factor q·φ(q)) is looked up.
+ * two bytes, and what belongs to them (q, floors) is looked up: no logarithm per sighting.
  * Source: docs/detector.md, Sampling and Envelope.
  */
 #include "engine.h"
@@ -16,18 +16,22 @@
 #define CHANNELS 2
 
 #define THINNING_CODES 14000 /* reach 1:1,190,000 */
+#define THINNING_STEP  1.001
 
 /* Window lengths τ. */
 extern const guint32 scale_tau_s[SCALES];
 
 typedef enum { CHANNEL_SESSIONS, CHANNEL_DESTINATIONS } Channel; /* S and D */
 
-/* What is known of a unit beside its records; fixed for all its windows. Learned envelopes will
- * stand here. */
-typedef struct {
-    gboolean known; /* has history: the other φ, the other gate */
-    double ceiling; /* exempted up to so many sessions an hour; 0: not exempted */
-} UnitRules;
+/* Envelopes m as levels: steps of 0.1 % as well, but of either sign, level 0 is m = 1. A level less
+ * a code is m/x. */
+typedef gint16 Level;
+#define LEVEL_NONE G_MININT16 /* m = 0 */
+
+/* Counts of windows as ranks: 0 is none, 1 is one sighting, and on by steps of 0.1 %: a code + 1.
+ */
+typedef guint16 Rank;
+#define RANK_MAX THINNING_CODES
 
 typedef struct Thinning Thinning;
 
@@ -51,7 +55,31 @@ double thinning_pair_q(const Thinning *thinning, guint16 code, PstPortPair pair,
  * way between on the log scale. @q: of the unit now, all its exporters together. */
 guint thinning_cap(const Thinning *thinning, double q, PstPortPair pair);
 
-/* The envelope m of one window: expected at most so many sightings. @code: of R when the window
+/* q̄·φ(q̄)·floor: what anyone may do in a window without being noticed. @code: of R when the window
  * opened. */
-double thinning_envelope(const Thinning *thinning, const UnitRules *rules, Channel channel,
-                         guint scale, guint16 code);
+Level thinning_floor(const Thinning *thinning, gboolean known, Channel channel, guint scale,
+                     guint16 code);
+
+/* q̄·floor alone, in sightings. */
+double thinning_floor_count(const Thinning *thinning, Channel channel, guint scale, guint16 code);
+
+/* The level nearest to @m > 0; none for others. */
+Level thinning_level(double m);
+double thinning_of_level(Level level);
+/* Level + steps, kept within what there is; none stays none. */
+static inline Level thinning_shift(Level level, int steps)
+{
+    return level == LEVEL_NONE ? level : (Level)CLAMP(level + steps, -32000, 32000);
+}
+
+/* The rank nearest to a count. */
+Rank thinning_rank(const Thinning *thinning, guint32 count);
+/* The count of a rank; 0 for none. */
+double thinning_count(const Thinning *thinning, Rank rank);
+/* The rank of x times the count; below one sighting it is none. */
+static inline Rank rank_shift(Rank rank, int steps)
+{
+    return rank == 0 ? 0 : (Rank)CLAMP(rank + steps, 0, RANK_MAX);
+}
+/* shrink(x) = x(1 − 1/(9x) − 1/(3√x))³: what the largest of many windows says of their mean. */
+Level thinning_shrink(const Thinning *thinning, Rank rank);

@@ -20,7 +20,7 @@ struct UnitTable {
     guint32 mask;
 };
 
-G_STATIC_ASSERT(sizeof(Unit) == 72);
+G_STATIC_ASSERT(sizeof(Unit) == 80);
 
 UnitTable *unit_table_new(const guint64 key[2], guint32 max_units)
 {
@@ -139,34 +139,42 @@ static void unindex(UnitTable *table, guint32 at)
     }
 }
 
+void unit_table_drop_blocks(UnitTable *table, Unit *unit)
+{
+    for (guint pair = 0; pair < PST_PAIR_COUNT; pair++) {
+        if (unit->block[pair] != 0)
+            pool_put(&table->blocks, unit->block[pair]);
+        unit->block[pair] = 0;
+    }
+}
+
 void unit_table_drop(UnitTable *table, guint32 id)
 {
     Unit *unit = unit_table_at(table, id);
     guint32 at = (guint32)unit_table_hash(table, &unit->unit) & table->mask;
     while (table->index[at].id != id)
         at = (at + 1) & table->mask;
-    for (guint pair = 0; pair < PST_PAIR_COUNT; pair++)
-        if (unit->block[pair] != 0)
-            pool_put(&table->blocks, unit->block[pair]);
+    unit_table_drop_blocks(table, unit);
     unindex(table, at);
     pool_put(&table->units, id);
 }
 
 guint32 unit_table_idlest(UnitTable *table)
 {
-    guint32 best = 0, any = 0;
+    enum { STRANGER, KNOWN, ATTENDED, KINDS };
+    guint32 best[KINDS] = {0};
     for (guint32 looks = 0; looks < table->units.used; looks++) {
-        if (looks >= LOOKS && best != 0)
+        if (looks >= LOOKS && (best[STRANGER] != 0 || best[KNOWN] != 0))
             break;
         table->evict_hand = table->evict_hand % table->units.used + 1;
         const Unit *unit = unit_table_at(table, table->evict_hand);
         if (unit->unit.addr.family == PST_AF_NONE)
             continue;
-        guint32 *slot = unit->episode == 0 ? &best : &any;
-        if (*slot == 0 || unit->last_s < unit_table_at(table, *slot)->last_s)
-            *slot = table->evict_hand;
+        guint kind = unit->episode != 0 ? ATTENDED : unit->known ? KNOWN : STRANGER;
+        if (best[kind] == 0 || unit->last_s < unit_table_at(table, best[kind])->last_s)
+            best[kind] = table->evict_hand;
     }
-    return best != 0 ? best : any;
+    return best[STRANGER] != 0 ? best[STRANGER] : best[KNOWN] != 0 ? best[KNOWN] : best[ATTENDED];
 }
 
 void unit_table_walk(UnitTable *table, guint32 n, UnitVisit visit, gpointer user)

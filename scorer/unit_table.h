@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
-/* The units that an engine holds: 72 bytes each, and a block of cells (channel.h) per port pair at
+/* The units that an engine holds: 80 bytes each, and a block of cells (channel.h) per port pair at
  * its first sighting. Bounded: where a new unit finds no room, an idle one without an episode goes.
  * Ids stay as long as the unit does. Owner thread: one. */
 #include "channel.h"
@@ -21,9 +21,12 @@ typedef struct {
     guint32 episode;               /* id; 0: none */
     guint32 credit;                /* so many more sightings cannot reach the next band */
     guint32 last_s;                /* event time of its newest sighting of any kind */
+    guint32 history;               /* id */
+    guint32 group;                 /* id of the unit that is its neighbourhood; 0: none */
     PstUnit unit;
-    guint8 exempt;
-    guint8 known; /* has history: nothing sets it until envelopes are learned */
+    guint8 exempt : 1;
+    guint8 known : 1;    /* has history (history.h) */
+    guint8 newcomer : 1; /* … of its first 21 days only */
     UnitExporter exporter[UNIT_EXPORTERS];
 } Unit;
 
@@ -43,8 +46,10 @@ gboolean unit_table_full(const UnitTable *table);
 guint32 unit_table_add(UnitTable *table, const PstUnit *unit, guint64 hash);
 /* Forgets it, its blocks included. Its episode is the caller's affair. */
 void unit_table_drop(UnitTable *table, guint32 id);
+/* Frees the unit's blocks. */
+void unit_table_drop_blocks(UnitTable *table, Unit *unit);
 /* The unit to go when the table is full: the longest silent of 64 or more looked at in turn, none
- * that has an episode unless all have. */
+ * that is known if there is a stranger, none that has an episode unless all have. */
 guint32 unit_table_idlest(UnitTable *table);
 /* Walks a part of the table, going on where it stopped: calls @visit for up to @n places. */
 typedef void (*UnitVisit)(gpointer user, guint32 id);

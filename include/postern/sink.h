@@ -48,7 +48,8 @@ typedef enum {
     PST_INPUT_EXEMPTED,       /* exemption with a ceiling begins or ends */
     PST_INPUT_FALSE_POSITIVE, /* an officer's false positive: quarantined data is learned */
     PST_INPUT_UNIT_LEN,       /* the IPv6 unit length of a prefix changed */
-    PST_INPUT_REASSIGNED      /* the address went to another tenant: history is not his */
+    PST_INPUT_REASSIGNED,     /* the address went to another tenant: history is not his */
+    PST_INPUT_CONFIRMED       /* complaint, listing or confirmed block: withheld data is dropped */
 } PstInputKind;
 
 typedef struct {

@@ -9,7 +9,7 @@
 static EngineConf conf;
 static Thinning *thinning;
 static CellBook *book;
-static UnitRules rules;
+static const guint16 today = DAY_S / A_DAY_S;
 static Law law;
 
 static void make(void)
@@ -17,7 +17,7 @@ static void make(void)
     engine_conf_init(&conf);
     thinning = thinning_new(&conf);
     book = cell_book_new(thinning);
-    law = (Law){book, &rules};
+    law = (Law){.book = book, .ceiling = LEVEL_NONE, .day = &today};
 }
 
 static void drop(void)
@@ -214,7 +214,7 @@ static Peak peak_at(const Block *block, gint64 open_s, gint64 at_s)
 
 static void sight(Block *block, gint64 at_s)
 {
-    block_advance(block, &law, at_s);
+    (void)block_advance(block, &law, at_s, &(Learned){0});
     block_count(block, CHANNEL_SESSIONS, at_s);
     block_count(block, CHANNEL_DESTINATIONS, at_s);
     block_count_session(block, at_s);
@@ -229,7 +229,11 @@ Test(channel, block_equals_the_plain_recursion_window_by_window)
         gint64 tau = scale_tau_s[scale], at = DAY_S;
         block_init(&block, &law, at, 1);
         Cell cell;
-        cell_make(scale, 0.18 * conf.floor_sessions[scale], &cell);
+        double m = 0.18 * conf.floor_sessions[scale];
+        Level envelope = law_envelope(&law, CHANNEL_SESSIONS, scale, 0, 0);
+        cr_assert_float_eq(thinning_of_level(envelope), m, 1e-3 * m);
+        /* Cells stand at every fourth level, the next above. */
+        cell_make(scale, thinning_of_level((Level)(4 * ceil(envelope / 4.0))), &cell);
         double M[THETAS];
         memcpy(M, cell.idle, sizeof M);
         gint64 window = at / tau;
@@ -251,7 +255,7 @@ Test(channel, block_equals_the_plain_recursion_window_by_window)
         cell_window(&cell, M, n);
         /* All windows with sightings leave the ring: the block's closed M is what is by hand. */
         static const gint64 ring[SCALES] = {13, 3, 2, 2, 2};
-        block_advance(&block, &law, at + 100 * tau);
+        (void)block_advance(&block, &law, at + 100 * tau, &(Learned){0});
         cell_idle(&cell, M, (at + 100 * tau) / tau - window - ring[scale]);
         for (guint theta = 0; theta < THETAS; theta++) {
             double closed = (double)block.closed[CHANNEL_SESSIONS][scale][theta];

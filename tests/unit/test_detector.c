@@ -9,15 +9,17 @@
 static EngineConf conf;
 static Thinning *thinning;
 static CellBook *book;
-static UnitRules rules;
-static Law law;
+static const guint16 today = DAY_S / A_DAY_S;
+static Standing standing;
+static Law law[PST_PAIR_COUNT];
 
 static void make(void)
 {
     conf = small_conf();
     thinning = thinning_new(&conf);
     book = cell_book_new(thinning);
-    law = (Law){book, &rules};
+    for (guint pair = 0; pair < PST_PAIR_COUNT; pair++)
+        law[pair] = (Law){.book = book, .ceiling = LEVEL_NONE, .day = &today};
 }
 
 static void drop(void)
@@ -37,7 +39,7 @@ static Assessment assess(guint32 on_25, guint32 on_submission, double r)
     for (guint pair = 0; pair < PST_PAIR_COUNT; pair++) {
         if (n[pair] == 0)
             continue;
-        block_init(&block[pair], &law, DAY_S, r);
+        block_init(&block[pair], &law[pair], DAY_S, r);
         for (guint32 i = 0; i < n[pair]; i++) {
             block_count(&block[pair], CHANNEL_SESSIONS, DAY_S);
             block_count(&block[pair], CHANNEL_DESTINATIONS, DAY_S);
@@ -46,7 +48,7 @@ static Assessment assess(guint32 on_25, guint32 on_submission, double r)
         blocks[pair] = &block[pair];
     }
     Assessment out;
-    detector_assess(&conf, &law, blocks, DAY_S - 120, DAY_S, &out);
+    detector_assess(&conf, &standing, law, blocks, DAY_S - 120, DAY_S, &out);
     return out;
 }
 
@@ -92,7 +94,7 @@ Test(detector, block_of_a_cold_unit_waits_for_three_gates)
 
 Test(detector, gates_of_a_known_unit_are_100_and_200)
 {
-    rules.known = TRUE;
+    standing.known = law[0].known = TRUE;
     cr_assert_not(assess(99, 0, 1).gate_open);
     cr_assert(assess(100, 0, 1).gate_open);
     /* Evidence needs more than the gate here: a known unit's envelope is wider. */
@@ -100,7 +102,7 @@ Test(detector, gates_of_a_known_unit_are_100_and_200)
     cr_assert(assess(120, 0, 1).bands & BAND_BIT(PST_BAND_FLAG));
     cr_assert_not(assess(199, 0, 1).bands & BAND_BIT(PST_BAND_BLOCK));
     cr_assert(assess(200, 0, 1).bands & BAND_BIT(PST_BAND_BLOCK));
-    rules.known = FALSE;
+    standing.known = law[0].known = FALSE;
 }
 
 Test(detector, both_port_pairs_count_for_the_gate)
@@ -137,7 +139,7 @@ Test(detector, evidence_is_largest_over_all_eighty_cells)
 Test(detector, credit_counts_what_is_missing_at_the_gate)
 {
     Block block;
-    block_init(&block, &law, DAY_S, 1);
+    block_init(&block, &law[0], DAY_S, 1);
     for (guint i = 0; i < 40; i++) {
         block_count(&block, CHANNEL_SESSIONS, DAY_S);
         block_count(&block, CHANNEL_DESTINATIONS, DAY_S);
@@ -145,9 +147,9 @@ Test(detector, credit_counts_what_is_missing_at_the_gate)
     }
     const Block *blocks[PST_PAIR_COUNT] = {&block, NULL};
     Assessment now;
-    detector_assess(&conf, &law, blocks, DAY_S - 120, DAY_S, &now);
+    detector_assess(&conf, &standing, law, blocks, DAY_S - 120, DAY_S, &now);
     cr_assert_geq(now.evidence, 600);
-    guint32 credit = detector_credit(&conf, &law, &now, PST_BAND_FLAG);
+    guint32 credit = detector_credit(&conf, &standing, &now, PST_BAND_FLAG);
     cr_assert_leq(credit, 9, "the tenth opens the gate");
     cr_assert_geq(credit, 7, "and until then nothing need be judged");
 }

@@ -126,7 +126,11 @@ Test(engine_input, idle_units_are_forgotten)
     Trial trial;
     trial_begin(&trial, NULL);
     trial_tell(&trial, (Told){.at = 1000, .to = server(1), .client_port = 1});
-    for (double at = 1000; at < 4 * 86400; at += 60)
+    double at = 1000;
+    for (; at < 4 * 86400; at += 60)
+        trial_beat(&trial, A_ROUTER, at);
+    cr_assert_eq(engine_stats(trial.engine)->units, 1, "its first day counts for three weeks");
+    for (; at < 23 * 86400; at += 60)
         trial_beat(&trial, A_ROUTER, at);
     cr_assert_eq(engine_stats(trial.engine)->units, 0);
     cr_assert_eq(engine_stats(trial.engine)->units_forgotten, 1);

@@ -22,8 +22,7 @@ TestSuite(thinning, .init = make, .fini = drop);
 
 static double envelope(gboolean known, Channel channel, guint scale, double r)
 {
-    UnitRules rules = {.known = known};
-    return thinning_envelope(thinning, &rules, channel, scale, thinning_code(r));
+    return thinning_of_level(thinning_floor(thinning, known, channel, scale, thinning_code(r)));
 }
 
 Test(thinning, keeps_every_session_at_one_to_one)
@@ -78,10 +77,12 @@ Test(thinning, gives_the_floors_of_a_cold_unit_at_one_to_one)
     static const double sessions[SCALES] = {8, 20, 50, 150, 450};
     static const double destinations[SCALES] = {6, 15, 35, 90, 250};
     for (guint j = 0; j < SCALES; j++) {
-        cr_assert_float_eq(envelope(FALSE, CHANNEL_SESSIONS, j, 1), 0.18 * sessions[j], 1e-9);
+        cr_assert_float_eq(envelope(FALSE, CHANNEL_SESSIONS, j, 1), 0.18 * sessions[j],
+                           1e-3 * sessions[j]);
         cr_assert_float_eq(envelope(FALSE, CHANNEL_DESTINATIONS, j, 1), 0.18 * destinations[j],
-                           1e-9);
-        cr_assert_float_eq(envelope(TRUE, CHANNEL_SESSIONS, j, 1), 0.8 * sessions[j], 1e-9);
+                           1e-3 * destinations[j]);
+        cr_assert_float_eq(envelope(TRUE, CHANNEL_SESSIONS, j, 1), 0.8 * sessions[j],
+                           1e-3 * sessions[j]);
     }
 }
 
@@ -108,12 +109,35 @@ Test(thinning, caps_repeats_by_rate)
         }
 }
 
-Test(thinning, lets_an_exemption_raise_the_envelope_and_never_lower_it)
+Test(thinning, levels_are_within_a_thousandth_below_one_too)
 {
-    UnitRules rules = {.ceiling = 5000};
-    for (guint j = 0; j < 4; j++)
-        cr_assert_float_eq(thinning_envelope(thinning, &rules, CHANNEL_SESSIONS, j, 0), 5000, 1e-9);
-    cr_assert_float_eq(thinning_envelope(thinning, &rules, CHANNEL_SESSIONS, 4, 0), 15000, 1e-9);
-    rules.ceiling = 0.1;
-    cr_assert_float_eq(thinning_envelope(thinning, &rules, CHANNEL_SESSIONS, 0, 0), 1.44, 1e-9);
+    cr_assert_eq(thinning_level(0), LEVEL_NONE);
+    cr_assert_eq(thinning_of_level(LEVEL_NONE), 0);
+    for (double m = 1e-6; m < 1e6; m *= 1.7)
+        cr_assert_float_eq(thinning_of_level(thinning_level(m)), m, 6e-4 * m);
+}
+
+Test(thinning, ranks_keep_counts_and_have_a_none)
+{
+    cr_assert_eq(thinning_rank(thinning, 0), 0);
+    cr_assert_eq(thinning_count(thinning, 0), 0);
+    for (guint32 n = 1; n < 1000000; n = n * 3 / 2 + 1)
+        cr_assert_float_eq(thinning_count(thinning, thinning_rank(thinning, n)), n, 6e-4 * n);
+    cr_assert_eq(rank_shift(0, 100), 0);
+    cr_assert_eq(rank_shift(10, -10), 0, "less than one is none");
+    cr_assert_eq(thinning_rank(thinning, G_MAXUINT32), RANK_MAX);
+}
+
+Test(thinning, shrinks_the_largest_of_many_windows)
+{
+    cr_assert_eq(thinning_shrink(thinning, 0), LEVEL_NONE);
+    static const double rows[][2] = {{4, 2.089}, {9, 6.06}, {100, 90.0}};
+    for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+        Rank rank = thinning_rank(thinning, (guint32)rows[i][0]);
+        double expected =
+            rows[i][0] * pow(1 - 1 / (9 * rows[i][0]) - 1 / (3 * sqrt(rows[i][0])), 3);
+        cr_assert_float_eq(expected, rows[i][1], 0.1);
+        cr_assert_float_eq(thinning_of_level(thinning_shrink(thinning, rank)), expected,
+                           2e-3 * expected);
+    }
 }
