@@ -123,28 +123,28 @@ const char *engine_fate_name(EngineFate fate)
  * q = 1 − ∏(1 − q_e). */
 static double see_exporter(Engine *engine, Unit *unit, const Sighting *s)
 {
-    const Exporter *exporter = watermark_at(engine->watermark, s->place);
-    UnitExporter *own = NULL, *oldest = &unit->exporter[0];
-    for (guint i = 0; i < UNIT_EXPORTERS; i++) {
-        UnitExporter *e = &unit->exporter[i];
-        if (e->last_s != 0 && e->place == s->place && e->last_s >= exporter->born_s)
-            own = e;
-        if (e->last_s < oldest->last_s)
-            oldest = e;
-    }
-    if (own == NULL) {
-        own = oldest;
-        *own = (UnitExporter){.place = s->place};
-    }
-    own->rate_code = exporter->rate_code;
-    own->both = exporter_tells_both(exporter);
-    own->last_s = MAX(own->last_s, (guint32)s->at_s);
+    guint own = UNIT_EXPORTERS, oldest = 0;
     double missed = 1;
     for (guint i = 0; i < UNIT_EXPORTERS; i++) {
-        const UnitExporter *e = &unit->exporter[i];
-        if (e->last_s != 0 && (gint64)e->last_s + HOUR_S >= s->at_s)
-            missed *= 1 - thinning_pair_q(engine->thinning, e->rate_code, s->session.pair, e->both);
+        if (unit->seen_s[i] < unit->seen_s[oldest])
+            oldest = i;
+        if (unit->seen_s[i] == 0)
+            continue;
+        const Exporter *exporter = watermark_at(engine->watermark, unit->seen_by[i]);
+        if (unit->seen_s[i] < exporter->born_s)
+            continue; /* the place is another's by now */
+        if (unit->seen_by[i] == s->place)
+            own = i;
+        else if ((gint64)unit->seen_s[i] + HOUR_S >= s->at_s)
+            missed *= 1 - exporter->sees.q[s->session.pair];
     }
+    if (own == UNIT_EXPORTERS) {
+        own = oldest;
+        unit->seen_s[own] = 0;
+        unit->seen_by[own] = s->place;
+    }
+    unit->seen_s[own] = MAX(unit->seen_s[own], (guint32)s->at_s);
+    missed *= 1 - watermark_at(engine->watermark, s->place)->sees.q[s->session.pair];
     return 1 / (1 - missed);
 }
 
@@ -255,6 +255,8 @@ static EngineFate take_sighting(Engine *engine, Sighting *s)
     guint32 id = hold_unit(engine, s);
     Unit *unit = unit_table_at(engine->units, id);
     unit_table_prefetch(engine->units, unit, s->session.pair);
+    visibility_tell(&watermark_at(engine->watermark, s->place)->sees, &engine->conf, s->flow,
+                    &s->session, unit->episode == 0);
     unit->last_s = MAX(unit->last_s, (guint32)s->at_s);
     s->inverse_q = see_exporter(engine, unit, s);
     ask_novelty(engine, s, thinning_cap(engine->thinning, 1 / s->inverse_q, s->session.pair));
@@ -332,11 +334,8 @@ static EngineFate take_time(Engine *engine, const PstFlow *flow, Sighting *s)
         return ENGINE_NO_TIME;
     s->at_s = s->event_ns / PST_NS_PER_S;
     s->place = watermark_exporter(engine->watermark, &flow->sampler, flow->domain, s->event_ns);
-    Exporter *exporter = watermark_at(engine->watermark, s->place);
-    if (exporter->rate != flow->sampling_rate) {
-        exporter->rate = MAX(flow->sampling_rate, 1);
-        exporter->rate_code = thinning_code((double)exporter->rate);
-    }
+    visibility_rate(&watermark_at(engine->watermark, s->place)->sees, &engine->conf,
+                    flow->sampling_rate);
     if (!watermark_admit(engine->watermark, s->place, s->event_ns, flow->received_ns))
         return ENGINE_CLOCK_AHEAD;
     novelty_advance(engine->novelty, s->at_s);
@@ -357,7 +356,6 @@ static EngineFate take_flow(Engine *engine, const PstFlow *flow, gint64 position
         return fate;
     s.flow = flow;
     s.position = position;
-    exporter_tell(watermark_at(engine->watermark, s.place), s.session.reply);
     s.unit = rules_unit_of(engine->rules, &s.session.client);
     s.unit_hash = unit_table_hash(engine->units, &s.unit);
     make_keys(engine, &s);

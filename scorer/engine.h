@@ -21,6 +21,7 @@
  *
  * Owner thread: one at a time; engines share nothing.
  */
+#include "postern/envelope.h"
 #include "postern/sink.h"
 
 typedef struct Engine Engine;

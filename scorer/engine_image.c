@@ -75,6 +75,14 @@ void engine_serialise(const Engine *engine, GByteArray *out)
     image_put(&image, &sum, sizeof sum);
 }
 
+static gboolean exporters_are_whole(Engine *engine, const Unit *unit)
+{
+    for (guint i = 0; i < UNIT_EXPORTERS; i++)
+        if (unit->seen_s[i] != 0 && unit->seen_by[i] >= watermark_exporters(engine->watermark))
+            return FALSE;
+    return TRUE;
+}
+
 static gboolean history_is_whole(const Engine *engine, const Unit *unit)
 {
     if (unit->unit.addr.family == PST_AF_NONE)
@@ -92,7 +100,7 @@ static gboolean history_is_whole(const Engine *engine, const Unit *unit)
 }
 
 /* Ids that units and episodes hold of each other lead to where they should. */
-static gboolean is_whole(const Engine *engine)
+static gboolean is_whole(Engine *engine)
 {
     for (guint32 id = 1; id <= engine->episodes.used; id++) {
         const Episode *episode = pool_at(&engine->episodes, id);
@@ -104,7 +112,8 @@ static gboolean is_whole(const Engine *engine)
     }
     for (guint32 id = 1; id <= unit_table_places(engine->units); id++) {
         const Unit *unit = unit_table_at(engine->units, id);
-        if (unit->episode > engine->episodes.used || !history_is_whole(engine, unit))
+        if (unit->episode > engine->episodes.used || !history_is_whole(engine, unit) ||
+            !exporters_are_whole(engine, unit))
             return FALSE;
     }
     return TRUE;

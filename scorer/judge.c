@@ -230,7 +230,7 @@ void judge_add(Engine *engine, const Judged *j, const Sighting *s)
     episode->first_ns = episode->open ? episode->first_ns : MIN(episode->first_ns, s->event_ns);
     episode->last_ns = MAX(episode->last_ns, s->event_ns);
     episode->ports |= (guint8)activity_port_bit(s->session.port);
-    episode_exporter(episode, &exporter->addr, exporter->rate);
+    episode_exporter(episode, &exporter->addr, exporter->sees.rate);
     if (!s->new_session)
         return;
     if (s->flow->sampling_rate <= 1 && (s->flow->has & PST_HAS_TCP_FLAGS)) {

@@ -23,10 +23,9 @@ static const struct {
 } caps[] = {{10, 16}, {316, 8}, {2024, 3}, {INFINITY, 2}};
 
 struct Thinning {
-    double value[CODES];                /* x = STEP^code */
-    double q[2][PST_PAIR_COUNT][CODES]; /* of rate x */
-    Level shrink[CODES + 1];            /* of a rank */
-    Rank rank[SMALL];                   /* of small counts */
+    double value[CODES];     /* x = STEP^code */
+    Level shrink[CODES + 1]; /* of a rank */
+    Rank rank[SMALL];        /* of small counts */
     double floor_count[CHANNELS][SCALES];
     Level floor[2][CODES][CHANNELS][SCALES]; /* [known] */
     double cap_q[PST_PAIR_COUNT][G_N_ELEMENTS(caps)];
@@ -118,11 +117,6 @@ Thinning *thinning_new(const EngineConf *conf)
         t->value[code] = x;
         t->shrink[code + 1] = thinning_level(shrink(x));
         make_floors(t, (guint16)code);
-        for (guint pair = 0; pair < PST_PAIR_COUNT; pair++) {
-            double k = conf->session_packets[pair];
-            t->q[0][pair][code] = thinning_q(x, k);
-            t->q[1][pair][code] = thinning_q(x, k * conf->both_directions);
-        }
     }
     for (guint pair = 0; pair < PST_PAIR_COUNT; pair++)
         for (guint i = 0; i < G_N_ELEMENTS(caps); i++)
@@ -139,12 +133,6 @@ double thinning_value(const Thinning *thinning, guint16 code)
 {
     g_assert(code < CODES);
     return thinning->value[code];
-}
-
-double thinning_pair_q(const Thinning *thinning, guint16 code, PstPortPair pair, gboolean both)
-{
-    g_assert(code < CODES);
-    return thinning->q[both ? 1 : 0][pair][code];
 }
 
 guint thinning_cap(const Thinning *thinning, double q, PstPortPair pair)

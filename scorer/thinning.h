@@ -47,10 +47,6 @@ double thinning_phi(double q, gboolean known);
 guint16 thinning_code(double x);
 /* The x of a code. */
 double thinning_value(const Thinning *thinning, guint16 code);
-/* q of one exporter at rate code @code, for sessions of @pair, told from @both directions or one.
- */
-double thinning_pair_q(const Thinning *thinning, guint16 code, PstPortPair pair, gboolean both);
-
 /* The cap C on sessions to one server: 16, 8, 3, 2 at 1:1, 1:100, 1:1000, 1:4096, changing half
  * way between on the log scale. @q: of the unit now, all its exporters together. */
 guint thinning_cap(const Thinning *thinning, double q, PstPortPair pair);

@@ -20,7 +20,7 @@ struct UnitTable {
     guint32 mask;
 };
 
-G_STATIC_ASSERT(sizeof(Unit) == 80);
+G_STATIC_ASSERT(sizeof(Unit) == 72);
 
 UnitTable *unit_table_new(const guint64 key[2], guint32 max_units)
 {

@@ -1,19 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
-/* The units that an engine holds: 80 bytes each, and a block of cells (channel.h) per port pair at
+/* The units that an engine holds: 72 bytes each, and a block of cells (channel.h) per port pair at
  * its first sighting. Bounded: where a new unit finds no room, an idle one without an episode goes.
  * Ids stay as long as the unit does. Owner thread: one. */
 #include "channel.h"
 #include "pool.h"
 
 #define UNIT_EXPORTERS 4 /* that q is made of; a fifth takes the longest silent one's place */
-
-typedef struct {
-    guint16 place; /* of the watermark's table */
-    guint16 rate_code : 15;
-    guint16 both : 1; /* told both directions of sessions when it was seen last */
-    guint32 last_s;   /* event time of its last record of this unit; 0: empty */
-} UnitExporter;
 
 /* Made zeroed. unit.addr.family ≠ 0 while in use. */
 typedef struct {
@@ -25,9 +18,10 @@ typedef struct {
     guint32 group;                 /* id of the unit that is its neighbourhood; 0: none */
     PstUnit unit;
     guint8 exempt : 1;
-    guint8 known : 1;    /* has history (history.h) */
-    guint8 newcomer : 1; /* … of its first 21 days only */
-    UnitExporter exporter[UNIT_EXPORTERS];
+    guint8 known : 1;                /* has history (history.h) */
+    guint8 newcomer : 1;             /* … of its first 21 days only */
+    guint32 seen_s[UNIT_EXPORTERS];  /* event time of an exporter's last record of it; 0: none */
+    guint16 seen_by[UNIT_EXPORTERS]; /* its place in the watermark's table */
 } Unit;
 
 typedef struct UnitTable UnitTable;

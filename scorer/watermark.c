@@ -85,7 +85,6 @@ static guint16 admit_exporter(Watermark *w, const PstAddr *addr, guint32 domain,
     e->in_use = 1;
     e->domain = domain;
     e->born_s = (guint32)(event_ns / PST_NS_PER_S);
-    e->rate = 1;
     e->last_beat = w->s.beats;
     index_all(w);
     return place;
@@ -102,25 +101,15 @@ guint16 watermark_exporter(Watermark *w, const PstAddr *addr, guint32 domain, gi
     return w->last = admit_exporter(w, addr, domain, event_ns);
 }
 
+guint32 watermark_exporters(const Watermark *w)
+{
+    return w->s.exporters;
+}
+
 Exporter *watermark_at(Watermark *w, guint16 place)
 {
     g_assert(place < w->s.exporters);
     return &w->exporter[place];
-}
-
-void exporter_tell(Exporter *exporter, gboolean reply)
-{
-    exporter->told[reply ? 1 : 0]++;
-    if (exporter->told[0] + exporter->told[1] >= 1024) {
-        exporter->told[0] /= 2;
-        exporter->told[1] /= 2;
-    }
-}
-
-gboolean exporter_tells_both(const Exporter *exporter)
-{
-    guint32 all = exporter->told[0] + exporter->told[1];
-    return all >= 16 && 5 * MIN(exporter->told[0], exporter->told[1]) >= all;
 }
 
 /* An exporter is silent once the others sent so many beats without it. Counted in beats, not in

@@ -15,28 +15,20 @@
  * All of it is a function of the log. Source: docs/detector.md, Time.
  */
 #include "image.h"
-#include "thinning.h"
+#include "visibility.h"
 
 #define EXPORTERS_MAX 4096
 
 typedef struct {
     PstAddr addr;
     guint8 in_use;
-    guint16 rate_code; /* of `rate` */
     guint32 domain;
     guint32 born_s;    /* event time of its first record: tells a reused place from the old one */
-    guint64 rate;      /* N of its last flow */
     gint64 newest_ns;  /* newest event time, of flows and heartbeats */
     gint64 beat_ns;    /* … that it has beaten; 0: none yet */
     guint64 last_beat; /* number of its last beat */
-    guint32 told[2];   /* sightings from the client's and from the server's side, of late */
+    Visibility sees;
 } Exporter;
-
-/* Notes from which side the exporter told of a session. */
-void exporter_tell(Exporter *exporter, gboolean reply);
-/* TRUE if it tells of both directions: twice the packets of a session pass before its eyes, so
- * sampling misses fewer. Both make at least a fifth each of 16 sightings or more. */
-gboolean exporter_tells_both(const Exporter *exporter);
 
 typedef struct Watermark Watermark;
 
@@ -48,6 +40,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Watermark, watermark_free)
  * places are taken. */
 guint16 watermark_exporter(Watermark *watermark, const PstAddr *addr, guint32 domain,
                            gint64 event_ns);
+/* Places are 0 … this − 1. */
+guint32 watermark_exporters(const Watermark *watermark);
 /* Borrowed until the next watermark_exporter. */
 Exporter *watermark_at(Watermark *watermark, guint16 place);
 

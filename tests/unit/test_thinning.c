@@ -28,21 +28,12 @@ static double envelope(gboolean known, Channel channel, guint scale, double r)
 Test(thinning, keeps_every_session_at_one_to_one)
 {
     cr_assert_eq(thinning_q(1, 14), 1);
-    cr_assert_eq(thinning_pair_q(thinning, thinning_code(1), PST_PAIR_SMTP, FALSE), 1);
 }
 
 Test(thinning, follows_one_minus_all_packets_missed)
 {
     cr_assert_float_eq(thinning_q(100, 14), 1 - pow(0.99, 14), 1e-12);
     cr_assert_float_eq(thinning_q(4096, 23), 1 - pow(1 - 1 / 4096.0, 23), 1e-12);
-    double q = thinning_pair_q(thinning, thinning_code(1000), PST_PAIR_SUBMISSION, FALSE);
-    cr_assert_float_eq(q, thinning_q(1000, 23), 1e-3 * q);
-}
-
-Test(thinning, misses_fewer_where_both_directions_are_told)
-{
-    double q = thinning_pair_q(thinning, thinning_code(100), PST_PAIR_SMTP, TRUE);
-    cr_assert_float_eq(q, 1 - pow(0.99, 27), 1e-3);
 }
 
 Test(thinning, codes_are_within_a_thousandth)

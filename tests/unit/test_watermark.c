@@ -142,19 +142,6 @@ Test(watermark, clock_slightly_ahead_does_not_make_stragglers_of_the_others)
     cr_assert_eq(mark(), 880);
 }
 
-Test(watermark, exporter_that_tells_both_directions_is_found_out)
-{
-    Exporter *e = watermark_at(watermark, router(1));
-    for (guint i = 0; i < 15; i++)
-        exporter_tell(e, i % 2 != 0);
-    cr_assert_not(exporter_tells_both(e), "too early to tell");
-    exporter_tell(e, TRUE);
-    cr_assert(exporter_tells_both(e));
-    for (guint i = 0; i < 3000; i++)
-        exporter_tell(e, FALSE);
-    cr_assert_not(exporter_tells_both(e), "and it may change");
-}
-
 Test(watermark, exporters_are_bounded)
 {
     for (guint32 n = 0; n < EXPORTERS_MAX + 10; n++)
