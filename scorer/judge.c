@@ -7,7 +7,6 @@
 #include "history.h"
 
 #define LOOKS 64 /* for an episode to end early */
-#define DAY_S 86400
 
 /* --- one unit ---------------------------------------------------------------------------- */
 
@@ -291,7 +290,7 @@ static void cross(Engine *engine, const Judged *j, Episode *episode, const Asses
 static void note_peak(Engine *engine, const Judged *j, const Assessment *now, gint64 at_s)
 {
     if (engine->peaks != NULL)
-        peaks_note(engine->peaks, &j->unit->unit, at_s / DAY_S, now->evidence);
+        peaks_note(engine->peaks, &j->unit->unit, at_s / A_DAY_S, now->evidence);
 }
 
 /* So many more sightings cannot bring the unit to a peak that was not noted. */
@@ -300,7 +299,7 @@ static guint32 peak_credit(const Engine *engine, const Judged *j, const Assessme
 {
     if (engine->peaks == NULL)
         return G_MAXUINT32;
-    double evidence = peaks_next(engine->peaks, &j->unit->unit, at_s / DAY_S);
+    double evidence = peaks_next(engine->peaks, &j->unit->unit, at_s / A_DAY_S);
     return detector_evidence_credit(now, evidence);
 }
 
@@ -362,7 +361,7 @@ void judge_peak(Engine *engine, guint32 id, gint64 day)
     Judged j;
     Assessment now;
     judge_unit(engine, id, &j);
-    gint64 at_s = MAX(day * DAY_S, newest_of(&j));
+    gint64 at_s = MAX(day * A_DAY_S, newest_of(&j));
     assess(engine, &j, at_s, at_s, &now);
     note_peak(engine, &j, &now, at_s);
     j.unit->credit = 0; /* it was given for another day */
