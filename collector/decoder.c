@@ -81,9 +81,10 @@ DecoderCounts *decoder_counts(Decoder *decoder)
     return &decoder->counts;
 }
 
-static void count_drop(Decoder *decoder, Drop drop)
+static void count_drop(Decoder *decoder, const Domain *domain, Drop drop)
 {
     decoder->counts.drops[drop]++;
+    exporter_dropped(domain->exporter, drop);
 }
 
 static FlowContext context_of(const Domain *domain, const Message *message, gint64 received_ns)
@@ -111,7 +112,7 @@ static void take_options(Run *run, const Record *record, const guint8 *bytes, gs
     guint changes = domain_changes(domain);
     run->decoder->counts.options++;
     if (!exporter_may_work(domain->exporter, WORK_OPTIONS, run->context.received_ns)) {
-        count_drop(run->decoder, DROP_OPTIONS_STORM);
+        count_drop(run->decoder, run->domain, DROP_OPTIONS_STORM);
         return;
     }
     (void)sampling_learn(&domain->sampling, record, run->context.received_ns);
@@ -142,7 +143,7 @@ static void decode_record(Run *run, const guint8 *bytes, gsize len, const guint3
 {
     Record *record = &run->decoder->record;
     if (G_UNLIKELY(run->spare == 0)) {
-        count_drop(run->decoder, DROP_RECORD_TINY);
+        count_drop(run->decoder, run->domain, DROP_RECORD_TINY);
         return;
     }
     run->spare--;
@@ -191,7 +192,7 @@ static void decode_varying(Run *run, PstCursor *set)
     while (pst_cursor_left(set) >= run->template->min_len) {
         const guint8 *next = plan_measure(run->template->plan, set, decoder->bases);
         if (next == NULL) {
-            count_drop(decoder, DROP_RECORD_SHORT);
+            count_drop(decoder, run->domain, DROP_RECORD_SHORT);
             run->broken = MAX(pst_cursor_left(set), 1);
             return;
         }
@@ -245,7 +246,7 @@ typedef struct {
 static void held_lost(gpointer user, const HeldSet *held)
 {
     const HoldOwner *owner = user;
-    count_drop(owner->decoder, DROP_NO_TEMPLATE);
+    count_drop(owner->decoder, owner->domain, DROP_NO_TEMPLATE);
     ledger_held_lost(owner->domain->ledger, &held->message, held->port, held->len);
 }
 
@@ -260,7 +261,7 @@ static void hold_set(Decoder *decoder, Domain *domain, const Session *session,
         ledger_held(domain->ledger, message, session->port);
         return;
     }
-    count_drop(decoder, DROP_NO_TEMPLATE);
+    count_drop(decoder, domain, DROP_NO_TEMPLATE);
     ledger_not_held(domain->ledger, message, session->port, pst_cursor_left(&set->body));
 }
 
@@ -324,7 +325,7 @@ static void take_template(Decoder *decoder, Domain *domain, const Session *sessi
         !templates_has(session->templates, spec, message->version, session->port)) {
         /* the old one must go: what follows is not laid out by it */
         templates_withdraw(session->templates, spec->id, session->port);
-        count_drop(decoder, DROP_TEMPLATE_STORM);
+        count_drop(decoder, domain, DROP_TEMPLATE_STORM);
         return;
     }
     gboolean is_new;
@@ -334,7 +335,7 @@ static void take_template(Decoder *decoder, Domain *domain, const Session *sessi
         exporter_worked(domain->exporter, WORK_TEMPLATES,
                         UNITS_TEMPLATE + spec->n_fields / FIELDS_PER_UNIT);
     if (drop != DROP_NONE) {
-        count_drop(decoder, drop);
+        count_drop(decoder, domain, drop);
         return;
     }
     if (!is_new)
@@ -350,7 +351,7 @@ static void take_withdrawal(Decoder *decoder, Domain *domain, const Session *ses
 {
     const TemplateSpec *spec = &decoder->spec;
     if (!exporter_may_work(domain->exporter, WORK_TEMPLATES, received_ns)) {
-        count_drop(decoder, DROP_TEMPLATE_STORM);
+        count_drop(decoder, domain, DROP_TEMPLATE_STORM);
         return;
     }
     decoder->counts.withdrawals++;
@@ -373,7 +374,7 @@ static void take_templates(Decoder *decoder, Domain *domain, const Session *sess
                         ? netflow_v9_template(&set->body, options, &decoder->spec)
                         : template_read(&set->body, options, &decoder->spec);
         if (drop != DROP_NONE)
-            count_drop(decoder, drop);
+            count_drop(decoder, domain, drop);
         else if (decoder->spec.withdrawal)
             take_withdrawal(decoder, domain, session, received_ns);
         else
@@ -404,7 +405,7 @@ static void take_message(Decoder *decoder, Domain *domain, const Session *sessio
     gsize before = pst_cursor_left(&message->body);
     while (message_next_set(message, &set, &drop)) {
         if (set.kind == SET_RESERVED) {
-            count_drop(decoder, DROP_SET_ID);
+            count_drop(decoder, domain, DROP_SET_ID);
             continue;
         }
         if (set.kind != SET_DATA) {
@@ -431,7 +432,7 @@ static void take_message(Decoder *decoder, Domain *domain, const Session *sessio
         unread += run.broken;
     }
     if (drop != DROP_NONE) {
-        count_drop(decoder, drop);
+        count_drop(decoder, domain, drop);
         unread += before;
         why = PST_LOSS_MALFORMED;
     }

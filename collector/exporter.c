@@ -3,7 +3,7 @@
 
 #include <sys/random.h>
 
-#include "log.h"
+#include "remark.h"
 
 #define NS_PER_S G_GINT64_CONSTANT(1000000000)
 
@@ -14,10 +14,10 @@ struct ExporterCells {
     PstCell *duplicates;
     PstCell *restarts;
     PstCell *templates;
-    PstCell *clock_offset_ms;
+    PstCell *clock_behind;
+    PstCell *clock_ahead;
     PstCell *lost[PST_LOSS_COUNT];
-    PstLogLimit log;
-    guint64 logged; /* records lost, as of the last look */
+    Remarks remarks;
 };
 
 struct Exporters {
@@ -205,8 +205,10 @@ static struct ExporterCells *cells_new(Exporters *exporters, const PstAddr *addr
     cells->restarts = shown_cell(exporters, PST_COUNTER, "restarts_total", label,
                                  "Times that the sequence number started anew.");
     cells->templates = shown_cell(exporters, PST_GAUGE, "templates", label, "Templates in force.");
-    cells->clock_offset_ms = shown_cell(exporters, PST_GAUGE, "clock_behind_ms", label,
-                                        "Our clock minus the exporter's, 0 if it is ahead.");
+    cells->clock_behind = shown_cell(exporters, PST_GAUGE_MICROS, "clock_behind_seconds", label,
+                                     "Our clock minus the exporter's, 0 if that is ahead.");
+    cells->clock_ahead = shown_cell(exporters, PST_GAUGE_MICROS, "clock_ahead_seconds", label,
+                                    "The exporter's clock minus ours, 0 if that is ahead.");
     for (guint i = 0; i < PST_LOSS_COUNT; i++) {
         g_autofree char *reason =
             g_strdup_printf("%s,reason=\"%s\"", label, pst_loss_name((PstLoss)i));
@@ -399,30 +401,6 @@ guint exporters_count(const Exporters *exporters)
     return g_hash_table_size(exporters->exporters);
 }
 
-/* At most one line a minute and exporter says that something is lost, and what. */
-static void log_loss(const Exporter *exporter, const Ledger *sum)
-{
-    struct ExporterCells *cells = exporter->cells;
-    guint64 total = 0;
-    for (guint i = 0; i < PST_LOSS_COUNT; i++)
-        total += sum->lost[i];
-    if (total <= cells->logged)
-        return;
-    char text[PST_ADDR_TEXT_MAX];
-    g_autofree char *subject =
-        g_strconcat("exporter ", pst_addr_format(&exporter->addr, text), NULL);
-    g_autoptr(GString) reasons = g_string_new(NULL);
-    for (guint i = 0; i < PST_LOSS_COUNT; i++) {
-        if (sum->lost[i] > 0)
-            g_string_append_printf(reasons, " %s=%" G_GUINT64_FORMAT, pst_loss_name((PstLoss)i),
-                                   sum->lost[i]);
-    }
-    pst_log_limited(&cells->log, PST_LOG_WARN, subject,
-                    "records were lost, in all since the start:%s received=%" G_GUINT64_FORMAT,
-                    reasons->str, sum->received);
-    cells->logged = total;
-}
-
 void exporter_show(Exporters *exporters, Exporter *exporter)
 {
     if (exporter->cells == NULL && exporter->proven)
@@ -450,8 +428,14 @@ void exporter_show(Exporters *exporters, Exporter *exporter)
     pst_cell_set(cells->duplicates, sum.duplicates);
     pst_cell_set(cells->restarts, sum.restarts);
     pst_cell_set(cells->templates, templates);
-    pst_cell_set(cells->clock_offset_ms, (guint64)MAX(-exporter->clock_offset_ns / 1000000, 0));
+    pst_cell_set(cells->clock_behind, (guint64)MAX(-exporter->clock_offset_ns / 1000, 0));
+    pst_cell_set(cells->clock_ahead, (guint64)MAX(exporter->clock_offset_ns / 1000, 0));
     for (guint i = 0; i < PST_LOSS_COUNT; i++)
         pst_cell_set(cells->lost[i], sum.lost[i]);
-    log_loss(exporter, &sum);
+    remarks_make(&cells->remarks, &exporter->addr,
+                 &(RemarkSource){.lost = sum.lost,
+                                 .received = sum.received,
+                                 .broken = exporter->n_dropped,
+                                 .drop = exporter->last_drop,
+                                 .clock_ahead_ns = exporter->clock_offset_ns});
 }

@@ -92,6 +92,8 @@ struct Exporter {
     gint64 clock_offset_ns; /* its export time − our receive time, smoothed */
     gint64 seen_ns;
     Purse purses[WORK_COUNT];
+    guint64 n_dropped;           /* pieces of what it sent that were not used, for a reason … */
+    Drop last_drop;              /* … of which this is the newest */
     gboolean proven;             /* sent at least one record */
     struct ExporterCells *cells; /* metrics; NULL beyond their bound */
 };
@@ -148,6 +150,13 @@ static inline void exporter_worked(Exporter *exporter, Work work, guint units)
     exporter->purses[work].left -= units;
 }
 
+/* Something that @exporter sent is not used. */
+static inline void exporter_dropped(Exporter *exporter, Drop drop)
+{
+    exporter->n_dropped++;
+    exporter->last_drop = drop;
+}
+
 typedef void (*DomainVisit)(gpointer user, Domain *domain);
 void exporters_each(Exporters *exporters, DomainVisit visit, gpointer user);
 
@@ -155,5 +164,5 @@ void exporters_each(Exporters *exporters, DomainVisit visit, gpointer user);
 guint exporters_expire(Exporters *exporters, gint64 now_ns);
 guint exporters_count(const Exporters *exporters);
 
-/* Shows the ledgers of @exporter's domains as its metrics, and logs what was lost. */
+/* Shows the ledgers of @exporter's domains as its metrics, and makes remarks to the log. */
 void exporter_show(Exporters *exporters, Exporter *exporter);

@@ -57,8 +57,8 @@
     X("worker_exporters", PST_GAUGE, s->exporters, "Exporters known now, by worker.")              \
     X("worker_kernel_dropped_datagrams_total", PST_COUNTER, s->kernel_dropped,                     \
       "Datagrams that the sockets' queues had no room for, by worker.")                            \
-    X("worker_cpu_milliseconds_total", PST_COUNTER, s->cpu_ms,                                     \
-      "Processor time of the worker's thread: near 1000 a second it is full.")
+    X("worker_cpu_seconds_total", PST_COUNTER_MICROS, s->cpu_us,                                   \
+      "Processor time of the worker's thread: near 1 a second it is full.")
 
 enum {
 #define METRIC_COUNT(...) +1

@@ -19,7 +19,7 @@ typedef struct {
     guint64 datagrams;
     guint64 bytes;
     guint64 kernel_dropped;
-    guint64 cpu_ms; /* of the worker's thread */
+    guint64 cpu_us; /* of the worker's thread */
     const SaverCounts *saver;
 } MetricsSource;
 

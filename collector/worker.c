@@ -37,6 +37,11 @@ struct Worker {
     guint64 kernel_uncharged; /* not yet found as a gap of somebody's sequence */
     guint64 datagrams;
     guint64 bytes;
+    guint64 strangers; /* datagrams of senders that we know nothing of, not used … */
+    PstAddr stranger;  /* … the last of them, and why */
+    Drop stranger_drop;
+    guint64 strangers_logged;
+    PstLogLimit strangers_limit;
 };
 
 Rules *rules_new(void)
@@ -157,6 +162,14 @@ void worker_dropped(Worker *worker, Drop drop)
     decoder_counts(worker->decoder)->drops[drop]++;
 }
 
+static void meet_stranger(Worker *worker, const Datagram *datagram, Drop drop)
+{
+    worker_dropped(worker, drop);
+    worker->strangers++;
+    worker->stranger = datagram->sender;
+    worker->stranger_drop = drop;
+}
+
 static void note_clock(Exporter *exporter, const Message *message, gint64 received_ns)
 {
     gint64 offset_ns = message->export_ns - received_ns;
@@ -173,7 +186,7 @@ static void take_message(Worker *worker, const Datagram *datagram, Message *mess
     Domain *domain =
         exporters_domain(worker->exporters, &datagram->sender, message->domain, received_ns, &drop);
     if (domain == NULL) {
-        worker_dropped(worker, drop);
+        meet_stranger(worker, datagram, drop);
         return;
     }
     note_clock(domain->exporter, message, received_ns);
@@ -193,9 +206,14 @@ static void take_message(Worker *worker, const Datagram *datagram, Message *mess
 static void take_malformed(Worker *worker, const Datagram *datagram, const Message *message,
                            Drop drop)
 {
-    worker_dropped(worker, drop);
     Domain *domain = exporters_peek(worker->exporters, &datagram->sender, message->domain);
-    if (domain == NULL || message->version == 0)
+    if (domain == NULL) {
+        meet_stranger(worker, datagram, drop);
+        return;
+    }
+    worker_dropped(worker, drop);
+    exporter_dropped(domain->exporter, drop);
+    if (message->version == 0)
         return;
     if (datagram->stream == 0)
         ledger_malformed(domain->ledger); /* a gap will tell how much it was */
@@ -359,15 +377,31 @@ static void show_domain(gpointer user, Domain *domain)
 }
 
 /* Of this thread, if it is the worker's own. */
-static guint64 cpu_ms(void)
+static guint64 cpu_us(void)
 {
     struct timespec used = {0};
     (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
-    return (guint64)(used.tv_sec * 1000 + used.tv_nsec / PST_NS_PER_MS);
+    return (guint64)(used.tv_sec * G_USEC_PER_SEC + used.tv_nsec / 1000);
+}
+
+/* One line a minute for all of them: their addresses may be forged, and are without number. */
+static void remark_strangers(Worker *worker)
+{
+    if (worker->strangers == worker->strangers_logged)
+        return;
+    worker->strangers_logged = worker->strangers;
+    char text[PST_ADDR_TEXT_MAX];
+    g_autofree char *subject =
+        g_strconcat("sender ", pst_addr_format(&worker->stranger, text), NULL);
+    pst_log_limited(&worker->strangers_limit, PST_LOG_WARN, subject,
+                    "is not taken: %s reason=%s datagrams_of_all_such_senders=%" G_GUINT64_FORMAT,
+                    drop_text(worker->stranger_drop), drop_name(worker->stranger_drop),
+                    worker->strangers);
 }
 
 static void show(Worker *worker)
 {
+    remark_strangers(worker);
     exporters_each(worker->exporters, show_domain, worker->exporters);
     metrics_show(worker->metrics, &(MetricsSource){
                                       .decoder = decoder_counts(worker->decoder),
@@ -377,7 +411,7 @@ static void show(Worker *worker)
                                       .datagrams = worker->datagrams,
                                       .bytes = worker->bytes,
                                       .kernel_dropped = worker->kernel_dropped,
-                                      .cpu_ms = cpu_ms(),
+                                      .cpu_us = cpu_us(),
                                       .saver = saver_counts(worker->saver),
                                       .tcp = &worker->tcp_counts,
                                   });

@@ -3,7 +3,7 @@
 
 #include <pthread.h>
 
-enum { SERIES_MAX = 20000 };
+enum { SERIES_MAX = 20000, MICROS = 1000000 };
 
 typedef struct {
     PstStatKind kind;
@@ -88,6 +88,7 @@ PstCell *pst_stats_cell(PstStats *stats, PstStatKind kind, const char *name, con
 typedef struct {
     GString *out;
     const char *name;
+    gboolean micros;
 } Writing;
 
 static gboolean write_cell(gpointer key, gpointer value, gpointer user)
@@ -97,14 +98,23 @@ static gboolean write_cell(gpointer key, gpointer value, gpointer user)
     g_string_append(writing->out, writing->name);
     if (*labels != '\0')
         g_string_append_printf(writing->out, "{%s}", labels);
-    g_string_append_printf(writing->out, " %" G_GUINT64_FORMAT "\n", pst_cell_get(value));
+    guint64 n = pst_cell_get(value);
+    if (writing->micros)
+        g_string_append_printf(writing->out, " %" G_GUINT64_FORMAT ".%06u\n", n / MICROS,
+                               (guint)(n % MICROS));
+    else
+        g_string_append_printf(writing->out, " %" G_GUINT64_FORMAT "\n", n);
     return FALSE;
 }
 
 static gboolean write_family(gpointer key, gpointer value, gpointer user)
 {
     const Family *family = value;
-    Writing writing = {.out = user, .name = key};
+    gboolean counter = family->kind == PST_COUNTER || family->kind == PST_COUNTER_MICROS;
+    Writing writing = {.out = user,
+                       .name = key,
+                       .micros =
+                           family->kind == PST_COUNTER_MICROS || family->kind == PST_GAUGE_MICROS};
     if (family->help != NULL) {
         g_string_append_printf(writing.out, "# HELP %s ", writing.name);
         for (const char *p = family->help; *p != '\0'; p++) {
@@ -118,7 +128,7 @@ static gboolean write_family(gpointer key, gpointer value, gpointer user)
         g_string_append_c(writing.out, '\n');
     }
     g_string_append_printf(writing.out, "# TYPE %s %s\n", writing.name,
-                           family->kind == PST_COUNTER ? "counter" : "gauge");
+                           counter ? "counter" : "gauge");
     g_tree_foreach(family->cells, write_cell, &writing);
     return FALSE;
 }

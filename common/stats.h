@@ -19,7 +19,9 @@ PstStats *pst_stats_new(void);
 void pst_stats_free(PstStats *stats);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(PstStats, pst_stats_free)
 
-typedef enum { PST_COUNTER, PST_GAUGE } PstStatKind;
+/* The cells of the last two count millionths and are shown as a fraction: Prometheus wants seconds
+ * and ratios. */
+typedef enum { PST_COUNTER, PST_GAUGE, PST_COUNTER_MICROS, PST_GAUGE_MICROS } PstStatKind;
 
 /* Finds or makes the cell. @labels without braces, e.g. "reason=\"short\"", or NULL.
  * @help of the first call for a name is kept. Never NULL: over the bound a shared overflow cell.

@@ -48,8 +48,8 @@ void meters_init(Meters *m, PstStats *stats)
     m->rebuilt = counter(stats, "postern_scorer_rebuild_messages_total", NULL, NULL,
                          "Messages read again to rebuild the state after a start.");
     m->ticks = counter(stats, "postern_scorer_ticks_total", NULL, NULL, "Ticks committed.");
-    m->tick_us = counter(stats, "postern_scorer_tick_microseconds_total", NULL, NULL,
-                         "Time spent committing ticks.");
+    m->tick_us = pst_stats_cell(stats, PST_COUNTER_MICROS, "postern_scorer_tick_seconds_total",
+                                NULL, "Time spent committing ticks.");
     m->retries = counter(stats, "postern_scorer_tick_retries_total", NULL, NULL,
                          "Ticks that found the database away, each try.");
     m->fenced = counter(stats, "postern_scorer_fenced_total", NULL, NULL,
@@ -73,23 +73,25 @@ void meters_engine(Meters *m, guint32 partition, const EngineStats *engine)
 {
     g_autofree char *labels = g_strdup_printf("partition=\"%u\"", partition);
     const struct {
+        PstStatKind kind;
         const char *name, *help;
         guint64 value;
-    } gauges[] = {
-        {"postern_scorer_units", "Units held in memory.", engine->units},
-        {"postern_scorer_episodes", "Episodes open.", engine->episodes},
-        {"postern_scorer_state_bytes", "Memory of a partition's state.", engine->state_bytes},
-        {"postern_scorer_watermark_seconds", "Event time that is complete, UTC seconds.",
+    } rows[] = {
+        {PST_GAUGE, "postern_scorer_units", "Units held in memory.", engine->units},
+        {PST_GAUGE, "postern_scorer_episodes", "Episodes open.", engine->episodes},
+        {PST_GAUGE, "postern_scorer_state_bytes", "Memory of a partition's state.",
+         engine->state_bytes},
+        {PST_GAUGE, "postern_scorer_watermark_seconds", "Event time that is complete, UTC seconds.",
          (guint64)(engine->watermark_ns / G_GINT64_CONSTANT(1000000000))},
-        {"postern_scorer_novelty_fill_permille",
-         "Thousandths of the novelty filter in use; above 220 it is too small and misses sessions.",
-         (guint64)(1000 * engine->novelty_fill)},
-        {"postern_scorer_units_evicted", "Units forgotten early because max_units was reached.",
-         engine->units_evicted},
-        {"postern_scorer_episodes_evicted",
+        {PST_GAUGE_MICROS, "postern_scorer_novelty_fill_ratio",
+         "Part of the novelty filter in use; above 0.22 it is too small and misses sessions.",
+         (guint64)(1e6 * engine->novelty_fill)},
+        {PST_COUNTER, "postern_scorer_units_evicted_total",
+         "Units forgotten early because max_units was reached.", engine->units_evicted},
+        {PST_COUNTER, "postern_scorer_episodes_evicted_total",
          "Episodes ended early because max_episodes was reached.", engine->episodes_evicted},
     };
-    for (gsize i = 0; i < G_N_ELEMENTS(gauges); i++)
-        pst_cell_set(pst_stats_cell(m->stats, PST_GAUGE, gauges[i].name, labels, gauges[i].help),
-                     gauges[i].value);
+    for (gsize i = 0; i < G_N_ELEMENTS(rows); i++)
+        pst_cell_set(pst_stats_cell(m->stats, rows[i].kind, rows[i].name, labels, rows[i].help),
+                     rows[i].value);
 }

@@ -53,3 +53,15 @@ Test(stats, refuses_to_grow_without_bound)
     cr_assert_null(strstr(text, "peer=\"19999\""));
     cr_assert_not_null(strstr(text, "postern_stats_series_refused_total 10001\n"));
 }
+
+Test(stats, shows_millionths_as_fractions)
+{
+    g_autoptr(PstStats) stats = pst_stats_new();
+    pst_cell_add(
+        pst_stats_cell(stats, PST_COUNTER_MICROS, "postern_x_seconds_total", NULL, "Seconds."),
+        2000150);
+    g_autoptr(GString) text = g_string_new(NULL);
+    pst_stats_write(stats, text);
+    cr_assert_not_null(strstr(text->str, "# TYPE postern_x_seconds_total counter\n"));
+    cr_assert_not_null(strstr(text->str, "\npostern_x_seconds_total 2.000150\n"), "%s", text->str);
+}
