@@ -33,6 +33,9 @@ enum { TINY_BYTES = 8, TINY_FREE = 64 };
 /* What changes of templates cost, in units of a Purse. */
 enum { UNITS_TEMPLATE = 4, FIELDS_PER_UNIT = 4, SLOTS_PER_UNIT = 8 };
 
+/* Options are the domain's, whichever port told them: one purse for all. */
+enum { ANY_PORT = 0 };
+
 /* One data set on its way through. */
 typedef struct {
     Decoder *decoder;
@@ -111,7 +114,7 @@ static void take_options(Run *run, const Record *record, const guint8 *bytes, gs
     Domain *domain = run->domain;
     guint changes = domain_changes(domain);
     run->decoder->counts.options++;
-    if (!exporter_may_work(domain->exporter, WORK_OPTIONS, run->context.received_ns)) {
+    if (!exporter_may_work(domain->exporter, WORK_OPTIONS, ANY_PORT, run->context.received_ns)) {
         count_drop(run->decoder, run->domain, DROP_OPTIONS_STORM);
         return;
     }
@@ -122,7 +125,7 @@ static void take_options(Run *run, const Record *record, const guint8 *bytes, gs
         domain->init_changes++;
     }
     notes_learn(&domain->notes, run->template, pst_cursor(bytes, len));
-    exporter_worked(domain->exporter, WORK_OPTIONS, domain_changes(domain) - changes);
+    exporter_worked(domain->exporter, WORK_OPTIONS, ANY_PORT, domain_changes(domain) - changes);
 }
 
 /* A decoded record of a flow: finished, judged, handed on. */
@@ -321,7 +324,7 @@ static void take_template(Decoder *decoder, Domain *domain, const Session *sessi
                           const Message *message, gint64 received_ns)
 {
     TemplateSpec *spec = &decoder->spec;
-    if (!exporter_may_work(domain->exporter, WORK_TEMPLATES, received_ns) &&
+    if (!exporter_may_work(domain->exporter, WORK_TEMPLATES, session->port, received_ns) &&
         !templates_has(session->templates, spec, message->version, session->port)) {
         /* the old one must go: what follows is not laid out by it */
         templates_withdraw(session->templates, spec->id, session->port);
@@ -332,7 +335,7 @@ static void take_template(Decoder *decoder, Domain *domain, const Session *sessi
     Drop drop = templates_define(session->templates, spec, message->version, session->port,
                                  message->export_ns, received_ns, &is_new);
     if (is_new || drop != DROP_NONE)
-        exporter_worked(domain->exporter, WORK_TEMPLATES,
+        exporter_worked(domain->exporter, WORK_TEMPLATES, session->port,
                         UNITS_TEMPLATE + spec->n_fields / FIELDS_PER_UNIT);
     if (drop != DROP_NONE) {
         count_drop(decoder, domain, drop);
@@ -350,12 +353,12 @@ static void take_withdrawal(Decoder *decoder, Domain *domain, const Session *ses
                             gint64 received_ns)
 {
     const TemplateSpec *spec = &decoder->spec;
-    if (!exporter_may_work(domain->exporter, WORK_TEMPLATES, received_ns)) {
+    if (!exporter_may_work(domain->exporter, WORK_TEMPLATES, session->port, received_ns)) {
         count_drop(decoder, domain, DROP_TEMPLATE_STORM);
         return;
     }
     decoder->counts.withdrawals++;
-    exporter_worked(domain->exporter, WORK_TEMPLATES,
+    exporter_worked(domain->exporter, WORK_TEMPLATES, session->port,
                     1 + session->templates->slots->len / SLOTS_PER_UNIT);
     if (spec->id >= TEMPLATE_ID_MIN)
         templates_withdraw(session->templates, spec->id, session->port);

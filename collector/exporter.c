@@ -342,9 +342,9 @@ guint domain_changes(const Domain *domain)
            domain->init_changes;
 }
 
-gboolean exporter_may_work(Exporter *exporter, Work work, gint64 now_ns)
+gboolean exporter_may_work(Exporter *exporter, Work work, guint16 port, gint64 now_ns)
 {
-    Purse *purse = &exporter->purses[work];
+    Purse *purse = &exporter->purses[work][port % EXPORTER_PURSES];
     if (purse->left > 0)
         return TRUE;
     gint64 earned = (now_ns - purse->filled_ns) / (NS_PER_S / EXPORTER_WORK_PER_S);

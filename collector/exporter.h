@@ -27,7 +27,8 @@ enum {
     EXPORTER_IDLE_S = 3600,
     EXPORTER_PROBATION_S = 60,
     EXPORTER_WORK_MAX = 4096,
-    EXPORTER_WORK_PER_S = 256
+    EXPORTER_WORK_PER_S = 256,
+    EXPORTER_PURSES = 8
 };
 
 typedef struct Exporter Exporter;
@@ -91,7 +92,7 @@ struct Exporter {
     guint64 operator_rate;  /* 0: none */
     gint64 clock_offset_ns; /* its export time − our receive time, smoothed */
     gint64 seen_ns;
-    Purse purses[WORK_COUNT];
+    Purse purses[WORK_COUNT][EXPORTER_PURSES];
     guint64 n_dropped;           /* pieces of what it sent that were not used, for a reason … */
     Drop last_drop;              /* … of which this is the newest */
     gboolean proven;             /* sent at least one record */
@@ -143,11 +144,11 @@ guint domain_changes(const Domain *domain);
  * any agree on one rate; else NULL. */
 const Sampling *domain_elsewhere(const Domain *domain);
 
-/* FALSE: the purse for @work is empty. */
-gboolean exporter_may_work(Exporter *exporter, Work work, gint64 now_ns);
-static inline void exporter_worked(Exporter *exporter, Work work, guint units)
+/* FALSE: the purse of @port for @work is empty. */
+gboolean exporter_may_work(Exporter *exporter, Work work, guint16 port, gint64 now_ns);
+static inline void exporter_worked(Exporter *exporter, Work work, guint16 port, guint units)
 {
-    exporter->purses[work].left -= units;
+    exporter->purses[work][port % EXPORTER_PURSES].left -= units;
 }
 
 /* Something that @exporter sent is not used. */

@@ -63,6 +63,14 @@ class Program:
         return sum(float(line.rsplit(" ", 1)[1]) for line in lines
                    if line.startswith((name + " ", name + "{")))
 
+    def metric_of(self, name, **labels):
+        """The sum of those series of a metric that have all of these labels."""
+        wanted = [f'{key}="{value}"' for key, value in labels.items()]
+        with urllib.request.urlopen(f"{self.url}/metrics", timeout=5) as reply:
+            lines = reply.read().decode().splitlines()
+        return sum(float(line.rsplit(" ", 1)[1]) for line in lines
+                   if line.startswith(name + "{") and all(label in line for label in wanted))
+
     def wait(self, timeout_s=60):
         """Waits for the end and gives the status (negative: the signal)."""
         try:

@@ -15,50 +15,13 @@ from collections import Counter
 import pytest
 
 from conftest import ROOT
+from exports import (EXPORT_S, FIELDS, TEMPLATE, Router, data, flows_of, ipfix, record, rss_kib,
+                     set_of, wait_datagrams)
 from waiting import until
 
 LAB = ROOT / "deploy" / "demo" / "lab.pcap"
 NETWORKS = ROOT / "deploy" / "demo" / "networks.txt"
 MAIL_PORTS = {25, 465, 587, 2525}
-EXPORT_S = 1790000000
-
-
-def set_of(number, body):
-    return struct.pack("!HH", number, 4 + len(body)) + body
-
-
-def ipfix(*sets, sequence=0, domain=0, export_s=EXPORT_S):
-    body = b"".join(sets)
-    return struct.pack("!HHIII", 10, 16 + len(body), export_s, sequence, domain) + body
-
-
-# source, destination, their ports, protocol, flags, start and end in ms
-FIELDS = ((8, 4), (12, 4), (7, 2), (11, 2), (4, 1), (6, 1), (152, 8), (153, 8))
-TEMPLATE = set_of(2, struct.pack("!HH", 256, len(FIELDS))
-                  + b"".join(struct.pack("!HH", *field) for field in FIELDS))
-
-
-def record(source="198.18.0.1", destination="203.0.113.5", port=25, source_port=40000,
-           flags=0x1b, at_s=EXPORT_S):
-    return (socket.inet_aton(source) + socket.inet_aton(destination)
-            + struct.pack("!HHBBQQ", source_port, port, 6, flags, at_s * 1000, at_s * 1000))
-
-
-def data(*records):
-    return set_of(256, b"".join(records))
-
-
-class Router:
-    """An exporter on loopback."""
-
-    def __init__(self, port):
-        self.to = ("127.0.0.1", port)
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.bind(("127.0.0.1", 0))
-
-    def send(self, *payloads):
-        for payload in payloads:
-            self.socket.sendto(payload, self.to)
 
 
 @pytest.fixture
@@ -76,15 +39,6 @@ def collector(runner, router):
                                   f"udp://127.0.0.1:{router.to[1]}", "--output", output,
                                   *arguments)
     return start
-
-
-def flows_of(text):
-    return [json.loads(line) for line in text.splitlines()]
-
-
-def wait_datagrams(program, number):
-    until(lambda: program.metric("postern_collector_datagrams_total") >= number,
-          f"{number} datagrams taken")
 
 
 def bus_items(programs, path):
@@ -243,11 +197,6 @@ def test_lost_records_are_found_in_the_metrics(collector, router):
         == 38, "38 records lost on the network")
     until(lambda: "exporter 127.0.0.1: records were lost" in program.stderr, "a line of the log")
     assert "network=38" in program.stderr
-
-
-def rss_kib(program):
-    with open(f"/proc/{program.process.pid}/status", encoding="ascii") as status:
-        return next(int(line.split()[1]) for line in status if line.startswith("VmRSS"))
 
 
 def mutated(rand, payload):

@@ -48,6 +48,9 @@ Test(hostile, template_storm_leaves_templates_in_force_to_their_session)
     tell(&bench, 256, 8); /* told again, as it is every minute */
     data_of(&bench, 256, 16);
     cr_assert_eq(bench.flows->len, 1);
+    tell(&bench, 256, 4); /* and a new one */
+    data_of(&bench, 256, 12);
+    cr_assert_eq(bench.flows->len, 2);
 }
 
 Test(hostile, starting_exporter_with_hundreds_of_templates_is_none)
