@@ -2,7 +2,7 @@
 -- Customers from the hoster's own system.
 \ir support.sql
 SELECT t.enforce();
-SELECT plan(42);
+SELECT plan(46);
 
 CREATE FUNCTION t.diff(p_lines text[]) RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
@@ -77,6 +77,13 @@ SELECT throws_ok($$ SELECT t.diff(ARRAY['192.0.2.0/25|C1||||40']) $$, 'PT003', '
 SELECT throws_ok($$ SELECT t.diff(ARRAY['192.0.2.0/25|C1|||||maybe']) $$, 'PT003', 'line 2: invalid input syntax for type boolean: "maybe"', 'shared is yes or no');
 SELECT throws_like($$ SELECT t.diff(ARRAY['192.0.2.0/25|C1||||||someone']) $$, 'line 2: contact "someone" is not like%', 'a contact that is none');
 SELECT throws_like($$ SELECT t.diff(ARRAY['192.0.2.0/25|C1|||||||en|Mars/Base']) $$, 'line 2: tz "Mars/Base"%', 'a time zone that is none');
+SELECT throws_like($$ SELECT t.diff(ARRAY['192.0.2.0/25|C1||||||abuse:a@b.example ' || repeat('x', 65) || '@b.example'])$$, 'line 2: contact "xxx%', 'a mailbox that is too long, among good ones');
+SELECT is(t.diff(ARRAY['192.0.2.0/25|C2|Bob|||||' || repeat('abuse:somebody@b.example, ', 9)]) ~ 'contact-add', true, 'many contacts, with a comma at the end');
+-- one tenancy at a time, whoever writes
+SELECT throws_ok($$ INSERT INTO postern.ip_assignment (net, customer, unit_len, during) VALUES ('192.0.2.0/25', 'C1', 32, '[,)') $$,
+    '23505', NULL, 'a net has one open tenancy');
+SELECT throws_ok($$ INSERT INTO postern.ip_assignment (net, customer, unit_len, during) VALUES ('192.0.2.0/25', 'C1', 32, '[2000-01-01, 2026-05-02)') $$,
+    '23P01', 'net 192.0.2.0/25 would have two tenancies at a time', 'nor two in the past');
 -- a table of the caller's own is not read
 CREATE ROLE test_officer LOGIN IN ROLE postern_officer;
 DROP TABLE pg_temp.import_row;

@@ -1,9 +1,19 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- apply_verdict() in half the time. PostgreSQL 15 plans the body of an SQL function anew in every
 -- statement that calls it; a PL/pgSQL function keeps its plans for the session. So the functions
--- that a verdict passes through become PL/pgSQL, most of them word for word.
+-- that a verdict passes through become PL/pgSQL, most of them word for word. And addresses are found
+-- by SP-GiST, which looks up and takes in several times faster than GiST.
 
 SET LOCAL ROLE postern_owner;
+
+DROP INDEX postern.exemption_net, postern.verdict_unit, postern.complaint_unit_net, postern.spam_case_unit,
+    postern.ip_state_net, postern.audit_event_unit;
+CREATE INDEX exemption_net ON postern.exemption USING spgist (net inet_ops);
+CREATE INDEX verdict_unit ON postern.verdict USING spgist (unit inet_ops);
+CREATE INDEX complaint_unit_net ON postern.complaint USING spgist (unit inet_ops);
+CREATE INDEX spam_case_unit ON postern.spam_case USING spgist (unit inet_ops);
+CREATE INDEX ip_state_net ON postern.ip_state USING spgist (unit inet_ops);
+CREATE INDEX audit_event_unit ON postern.audit_event USING spgist (unit inet_ops);
 
 DO $$
 DECLARE
