@@ -2,6 +2,7 @@
 """postern schema against a real PostgreSQL."""
 
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -38,18 +39,63 @@ def test_upgrade_of_an_empty_database_names_the_way(schema):
     assert "postern schema install" in schema("upgrade", status=1).stderr
 
 
-def test_an_older_schema_is_brought_up_to_date(schema, postgres, database):
+# The last migration of each schema that hosters may have.
+LANDED = [16]
+SCHEMA = Path(__file__).resolve().parents[2] / "store" / "schema"
+
+
+def put_back(connection, version):
+    """Makes an installed database one of that version, as if nothing later had ever been."""
+    done = connection.execute("SELECT version, name, checksum, applied_at, program_version"
+                              " FROM postern.schema_migration WHERE version <= %s",
+                              (version,)).fetchall()
+    table = connection.execute("SELECT count(*) FROM postern.schema_migration").fetchone()
+    assert table[0] > version
+    connection.execute("DROP SCHEMA postern, api_v1 CASCADE")
+    for file in sorted(SCHEMA.glob("[0-9]*.sql"))[:version]:
+        connection.execute(file.read_text())
+    connection.execute("CREATE TABLE postern.schema_migration (version int PRIMARY KEY, name text,"
+                       " checksum text, applied_at timestamptz DEFAULT now(),"
+                       " program_version text)")
+    for row in done:
+        connection.execute("INSERT INTO postern.schema_migration VALUES (%s, %s, %s, %s, %s)", row)
+
+
+@pytest.mark.parametrize("version", LANDED)
+def test_an_older_schema_is_brought_up_to_date_and_keeps_its_data(schema, postgres, database,
+                                                                 version):
     schema("install")
-    last = schema("status").stdout.splitlines()[-1].split()[1]
     with postgres.connect(database) as connection:
-        # As if the last migration, and with it all of api_v1, had never been.
-        connection.execute("DELETE FROM postern.schema_migration WHERE name = %s", (last,))
-        connection.execute("DROP SCHEMA api_v1 CASCADE")
-        connection.execute("CREATE SCHEMA api_v1 AUTHORIZATION postern_owner")
-        connection.execute("GRANT USAGE ON SCHEMA api_v1 TO postern_analyst")
-    assert f"pending  {last}" in schema("status", status=1).stdout
-    assert f"applying {last}" in schema("upgrade").stdout
+        put_back(connection, version)
+        connection.execute("SELECT postern.network_add('192.0.2.0/24', 'ours', 'alice')")
+        connection.execute("SELECT postern.customers_import_begin()")
+        connection.execute("INSERT INTO import_row (net, customer, contacts, line)"
+                           " VALUES ('192.0.2.0/25', 'C1', 'abuse@c1.example', 2)")
+        connection.execute("SELECT postern.customers_import_apply(false, 'alice')")
+        connection.execute("SELECT postern.set_mode('enforce', 'alice')")
+        connection.execute(VERDICT)
+        connection.execute("SELECT postern.apply_verdict(id) FROM postern.verdict")
+        before = connection.execute(KEPT).fetchall()
+    assert f"pending  {version + 1:04}" in schema("status", status=1).stdout
+    assert f"applying {version + 1:04}" in schema("upgrade").stdout
     schema("status")
+    with postgres.connect(database) as connection:
+        assert connection.execute(KEPT).fetchall() == before
+        assert before[0][:4] == ("192.0.2.1/32", "blocked", "C1", [25])
+        connection.execute("SELECT postern.ip_release('192.0.2.1', 'answered', false, 'alice')")
+
+
+VERDICT = """
+    INSERT INTO postern.verdict (unit, partition, position, episode, band, crossed_at, received_at,
+        first_at, last_at, evidence, score, sessions_seen, sessions_low, destinations_seen, usual,
+        window_s, channel, pair, failed, ports, sampling, cold, exporters, reasons, samples, model)
+    SELECT '192.0.2.1', 0, 10, t, 'block', t, t, t, t, 950, 950, 420, 400, 380, 20, 300, 'S',
+        'smtp', 12, '{25}', 1, true, '{203.0.113.1}', '[{"name": "burst", "points": 1, "text":
+        "420 new mail connections."}]', '[]', 'edet-1' FROM (SELECT postern.now() AS t) AS x"""
+KEPT = """
+    SELECT s.unit::text, s.state, s.customer, b.ports, b.reason, lower(b.during), o.message_id,
+           o.contact_email, (postern.tenancy_at(s.unit, b.hold_until)).customer
+      FROM postern.ip_state s JOIN postern.block b USING (unit) JOIN postern.outbox o USING (unit)"""
 
 
 def test_a_newer_database_is_refused_by_everything(schema, postgres, database, runner):
