@@ -8,8 +8,8 @@ from contextlib import closing
 
 import pytest
 
-from test_collector import (EXPORT_S, FIELDS, Router, TEMPLATE, data, flows_of, ipfix, record, set_of,
-                            wait_datagrams)
+from test_collector import (EXPORT_S, FIELDS, Router, TEMPLATE, data, flows_of, ipfix, record,
+                            set_of, wait_datagrams)
 from waiting import until
 
 # scope: exporter's process; data: 1 of 1000
@@ -112,7 +112,8 @@ def test_restart_with_other_workers_loses_nothing(collector, router, bus_path):
 
 def test_exporter_that_started_anew_meanwhile_is_asked_for_its_templates(collector, router):
     def v9(*sets, uptime_ms, sequence):
-        return struct.pack("!HHIIII", 9, len(sets), uptime_ms, EXPORT_S, sequence, 0) + b"".join(sets)
+        header = struct.pack("!HHIIII", 9, len(sets), uptime_ms, EXPORT_S, sequence, 0)
+        return header + b"".join(sets)
     fields = b"".join(struct.pack("!HH", *field) for field in FIELDS)
     template = set_of(0, struct.pack("!HH", 256, len(FIELDS)) + fields)
     first = collector()
