@@ -6,14 +6,17 @@
 #include "netflow_v5.h"
 #include "netflow_v9.h"
 #include "plan.h"
+#include "section.h"
+#include "skipped.h"
 
 /* A domain without mail is looked at so often, for the event time of its heartbeats. */
 #define PROBE_NS G_GINT64_CONSTANT(100000000)
 
 struct Decoder {
     DecoderOptions options;
-    Template *v5;   /* owned */
-    Fixbuf *fixbuf; /* owned; NULL without verify */
+    Template *v5;     /* owned */
+    Fixbuf *fixbuf;   /* owned; NULL without verify */
+    Skipped *skipped; /* owned */
     DecoderCounts counts;
     TemplateSpec spec; /* scratch, as the next two */
     guint32 bases[PLAN_SEGMENTS_MAX];
@@ -67,6 +70,7 @@ Decoder *decoder_new(const DecoderOptions *options)
     decoder->options = *options;
     decoder->v5 = v5_template(&decoder->spec);
     decoder->fixbuf = options->verify ? fixbuf_new() : NULL;
+    decoder->skipped = skipped_new(options->stats);
     return decoder;
 }
 
@@ -76,6 +80,7 @@ void decoder_free(Decoder *decoder)
         return;
     template_unref(decoder->v5);
     fixbuf_free(decoder->fixbuf);
+    skipped_free(decoder->skipped);
     g_free(decoder);
 }
 
@@ -96,7 +101,7 @@ static FlowContext context_of(const Domain *domain, const Message *message, gint
         .sampler = domain->addr,
         .domain = domain->id,
         .sequence = message->sequence,
-        .export_ns = message->export_ns,
+        .export_ns = normalize_export_ns(message->export_ns, received_ns),
         .received_ns = received_ns,
         .has_uptime = message->has_uptime,
         .uptime_ms = message->uptime_ms,
@@ -142,6 +147,21 @@ static void finish(Run *run, Record *record)
     decoder->options.flow(decoder->options.user, &record->flow, run->domain);
 }
 
+/* The packet in a record whose fields do not say who talks with whom. */
+static void read_section(const Template *template, Record *record, const guint8 *bytes, gsize len)
+{
+    PstCursor c = pst_cursor(bytes, len);
+    for (guint i = 0; i < template->n_fields; i++) {
+        const Field *field = &template->fields[i];
+        gsize section_len;
+        const guint8 *section = template_take_field(&c, field, &section_len);
+        if (section == NULL)
+            return;
+        if (field->pen == 0 && section_of(field->id) != SECTION_NONE)
+            section_fill(section_of(field->id), section, section_len, record);
+    }
+}
+
 static void decode_record(Run *run, const guint8 *bytes, gsize len, const guint32 *bases)
 {
     Record *record = &run->decoder->record;
@@ -151,6 +171,8 @@ static void decode_record(Run *run, const guint8 *bytes, gsize len, const guint3
     }
     run->spare--;
     plan_run(run->template->plan, bytes, bases, record);
+    if (G_UNLIKELY(run->template->section))
+        read_section(run->template, record, bytes, len);
     if (run->template->options)
         take_options(run, record, bytes, len);
     else
@@ -161,7 +183,7 @@ static void decode_record(Run *run, const guint8 *bytes, gsize len, const guint3
 static inline gboolean is_other(const Run *run, const guint8 *bytes, const guint32 *bases)
 {
     const DecoderOptions *options = &run->decoder->options;
-    return options->mail_only && !run->template->options &&
+    return options->mail_only && !run->template->options && !run->template->section &&
            !plan_may_be_mail(run->template->plan, bytes, bases, options->ports);
 }
 
@@ -210,6 +232,13 @@ static void decode_varying(Run *run, PstCursor *set)
     }
 }
 
+static void verify(Decoder *decoder, const Template *template, const PstCursor *set)
+{
+    decoder->counts.differences +=
+        fixbuf_differences(decoder->fixbuf, template, set->at, pst_cursor_left(set));
+    decoder->counts.verified = fixbuf_compared(decoder->fixbuf);
+}
+
 /* Returns the number of records. */
 static guint32 decode_set(Run *run, PstCursor set)
 {
@@ -218,8 +247,7 @@ static guint32 decode_set(Run *run, PstCursor set)
                      ? G_MAXSIZE
                      : TINY_FREE + pst_cursor_left(&set) / TINY_BYTES;
     if (G_UNLIKELY(run->decoder->fixbuf != NULL))
-        run->decoder->counts.differences +=
-            fixbuf_differences(run->decoder->fixbuf, run->template, set.at, pst_cursor_left(&set));
+        verify(run->decoder, run->template, &set);
     if (len > 0)
         decode_fixed(run, &set, len);
     else
@@ -311,15 +339,6 @@ void decoder_expire(Decoder *decoder, Domain *domain, gint64 before_ns)
         decoder_expire_stream(decoder, domain, stream, before_ns);
 }
 
-static void count_unknown(Decoder *decoder)
-{
-    for (guint i = 0; i < decoder->spec.n_fields; i++) {
-        const Field *field = &decoder->spec.fields[i];
-        if (element_find(field->pen, field->id) == NULL)
-            decoder->counts.unknown_fields++;
-    }
-}
-
 static void take_template(Decoder *decoder, Domain *domain, const Session *session,
                           const Message *message, gint64 received_ns)
 {
@@ -344,7 +363,7 @@ static void take_template(Decoder *decoder, Domain *domain, const Session *sessi
     if (!is_new)
         return;
     decoder->counts.templates++;
-    count_unknown(decoder);
+    decoder->counts.unknown_fields += skipped_count(decoder->skipped, spec);
     decode_held(decoder, domain, session, spec->id, received_ns);
 }
 

@@ -16,6 +16,7 @@ typedef struct {
     gboolean mail_only;   /* flows that are no mail are counted, not decoded */
     gboolean verify;      /* ask libfixbuf for a second opinion on every data set */
     HoldBudget *budget;   /* borrowed; NULL: sets without template are not held */
+    PstStats *stats;      /* borrowed; NULL: what is skipped is not shown by number */
     DecoderFlow flow;
     gpointer user;
 } DecoderOptions;
@@ -31,7 +32,8 @@ typedef struct {
     guint64 held;           /* sets put aside for their template */
     guint64 late;           /* of these: decoded after all, in records */
     guint64 unknown_fields; /* fields of new templates that are skipped */
-    guint64 differences;    /* verify: records that libfixbuf reads differently */
+    guint64 verified;       /* verify: records that libfixbuf reads, too */
+    guint64 differences;    /* … and reads differently */
     guint64 drops[DROP_COUNT];
     NormalizeCounts nonsense;
 } DecoderCounts;

@@ -28,6 +28,11 @@
         .id = number, .kind = ELEMENT_NUMBER, .rank = priority, TARGET(raw[index]),                \
         .seen = 1u << (index), .name = label                                                       \
     }
+#define CISCO(number, form, member, bit, label)                                                    \
+    {                                                                                              \
+        .pen = 9, .id = number, .kind = ELEMENT_##form, TARGET(flow.member), .has = bit,           \
+        .name = label                                                                              \
+    }
 #define REVERSE(number, member, priority, label)                                                   \
     {                                                                                              \
         .pen = ELEMENT_PEN_REVERSE, .id = number, .kind = ELEMENT_NUMBER, .rank = priority,        \
@@ -130,6 +135,14 @@ static const Element elements[] = {
     RAWTIME(325, RAW_SEEN_NS, "observationTimeNanoseconds"),
     {.pen = 9, .id = 7237, .kind = ELEMENT_NUMBER, .rank = 0, TARGET(flow.fw_event),
      .has = PST_HAS_FW_EVENT, .name = "NF_F_FW_EVENT"}, /* v9 type 40005 of ASA 8.x */
+    CISCO(8337, NUMBER, reverse_bytes, PST_HAS_REVERSE, "ciscoServerOctets"), /* AVC; v9 + 32768 */
+    CISCO(8338, NUMBER, bytes, PST_HAS_BYTES, "ciscoClientOctets"),
+    CISCO(12236, ADDR4, src_addr, 0, "ciscoClientIPv4Address"),
+    CISCO(12237, ADDR4, dst_addr, 0, "ciscoServerIPv4Address"),
+    CISCO(12238, ADDR6, src_addr, 0, "ciscoClientIPv6Address"),
+    CISCO(12239, ADDR6, dst_addr, 0, "ciscoServerIPv6Address"),
+    CISCO(12240, NUMBER, src_port, PST_HAS_SRC_PORT, "ciscoClientTransportPort"),
+    CISCO(12241, NUMBER, dst_port, PST_HAS_DST_PORT, "ciscoServerTransportPort"),
     REVERSE(1, reverse_bytes, 2, "reverseOctetDeltaCount"),
     REVERSE(2, reverse_packets, 2, "reversePacketDeltaCount"),
     REVERSE(6, reverse_tcp_flags, 0, "reverseTcpControlBits"),

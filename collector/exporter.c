@@ -16,6 +16,8 @@ struct ExporterCells {
     PstCell *templates;
     PstCell *clock_behind;
     PstCell *clock_ahead;
+    PstCell *says[NOTE_COUNT]; /* NULL: it does not */
+    guint notes_shown;         /* changes of its notes, as of the last look */
     PstCell *lost[PST_LOSS_COUNT];
     Remarks remarks;
 };
@@ -27,6 +29,7 @@ struct Exporters {
     guint64 key[2];        /* of the hash: strangers choose the addresses */
     HoldBudget budget;
     guint n_shown;
+    guint n_interfaces_shown;
     gboolean ending;
 };
 
@@ -401,6 +404,80 @@ guint exporters_count(const Exporters *exporters)
     return g_hash_table_size(exporters->exporters);
 }
 
+/* What the exporter says of itself, over its domains. Cells are made when it first says it. */
+static void show_says(const Exporters *exporters, const Exporter *exporter, const char *label)
+{
+    static const struct {
+        const char *name;
+        const char *help;
+    } rows[NOTE_COUNT] = {
+#define NOTES_ROW(identifier, element, name, text) [NOTE_##identifier] = {name, text},
+        NOTES_COUNTS(NOTES_ROW)
+#undef NOTES_ROW
+    };
+    for (guint i = 0; i < NOTE_COUNT; i++) {
+        guint64 sum = 0;
+        gboolean told = FALSE;
+        for (const Domain *domain = exporter->domains; domain != NULL; domain = domain->next) {
+            told |= (domain->notes.told >> i & 1) != 0;
+            sum += domain->notes.counts[i];
+        }
+        PstCell **cell = &exporter->cells->says[i];
+        if (told && *cell == NULL)
+            *cell = shown_cell(exporters, PST_GAUGE, rows[i].name, label, rows[i].help);
+        if (*cell != NULL)
+            pst_cell_set(*cell, sum);
+    }
+}
+
+static void append_label(GString *out, const char *name, const char *value)
+{
+    g_string_append_printf(out, ",%s=\"", name);
+    for (const char *c = value; *c != '\0'; c++) {
+        if (*c == '"' || *c == '\\')
+            g_string_append_c(out, '\\');
+        g_string_append_c(out, *c);
+    }
+    g_string_append_c(out, '"');
+}
+
+/* One series of value 1 for each name that was ever told, for joining in a dashboard. */
+static void show_interfaces(Exporters *exporters, const Domain *domain, const char *label)
+{
+    const GArray *interfaces = domain->notes.interfaces;
+    for (guint i = 0; interfaces != NULL && i < interfaces->len; i++) {
+        const NotedInterface *noted = &g_array_index(interfaces, NotedInterface, i);
+        g_autoptr(GString) labels = g_string_new(label);
+        g_string_append_printf(labels, ",domain=\"%u\",interface=\"%u\"", domain->id,
+                               noted->number);
+        append_label(labels, "name", noted->name);
+        append_label(labels, "description", noted->description);
+        if (exporters->n_interfaces_shown >= INTERFACES_SHOWN_MAX)
+            return;
+        PstCell *cell = shown_cell(exporters, PST_GAUGE, "interface", labels->str,
+                                   "Always 1: what the exporter calls its interfaces.");
+        exporters->n_interfaces_shown += pst_cell_get(cell) == 0;
+        pst_cell_set(cell, 1);
+    }
+}
+
+static void show_notes(Exporters *exporters, Exporter *exporter)
+{
+    struct ExporterCells *cells = exporter->cells;
+    guint changes = 0;
+    char text[PST_ADDR_TEXT_MAX];
+    g_autofree char *label =
+        g_strdup_printf("exporter=\"%s\"", pst_addr_format(&exporter->addr, text));
+    show_says(exporters, exporter, label);
+    for (const Domain *domain = exporter->domains; domain != NULL; domain = domain->next)
+        changes += domain->notes.changes;
+    if (changes == cells->notes_shown)
+        return;
+    cells->notes_shown = changes;
+    for (const Domain *domain = exporter->domains; domain != NULL; domain = domain->next)
+        show_interfaces(exporters, domain, label);
+}
+
 void exporter_show(Exporters *exporters, Exporter *exporter)
 {
     if (exporter->cells == NULL && exporter->proven)
@@ -430,6 +507,7 @@ void exporter_show(Exporters *exporters, Exporter *exporter)
     pst_cell_set(cells->templates, templates);
     pst_cell_set(cells->clock_behind, (guint64)MAX(-exporter->clock_offset_ns / 1000, 0));
     pst_cell_set(cells->clock_ahead, (guint64)MAX(exporter->clock_offset_ns / 1000, 0));
+    show_notes(exporters, exporter);
     for (guint i = 0; i < PST_LOSS_COUNT; i++)
         pst_cell_set(cells->lost[i], sum.lost[i]);
     remarks_make(&cells->remarks, &exporter->addr,

@@ -21,7 +21,8 @@
 
 enum {
     EXPORTERS_MAX_DEFAULT = 16384,
-    EXPORTERS_SHOWN_MAX = 1000, /* with metrics of their own: the registry is bounded */
+    EXPORTERS_SHOWN_MAX = 1000,  /* with metrics of their own: the registry is bounded */
+    INTERFACES_SHOWN_MAX = 1000, /* named in the metrics of one worker */
     EXPORTER_DOMAINS_MAX = 128,
     EXPORTER_STREAMS_MAX = 256, /* connections × domains, of one exporter */
     EXPORTER_IDLE_S = 3600,

@@ -28,20 +28,45 @@ typedef struct {
 
 struct Fixbuf {
     fbInfoModel_t *model;
-    fBuf_t *buffer; /* owns its session */
-    Slot *slots;    /* of each element row; owned */
+    fBuf_t *buffer;   /* owns its session */
+    Slot *slots;      /* of each element row; owned */
+    guint64 compared; /* records */
     gsize values_len;
     guint8 *values;  /* one decoded record; owned */
     guint8 *message; /* MESSAGE_MAX; owned */
 };
+
+/* Bytes of an element on the wire at its native width. */
+static guint16 native_width(const Element *element)
+{
+    switch ((ElementKind)element->kind) {
+    case ELEMENT_ADDR4:
+        return 4;
+    case ELEMENT_ADDR6:
+        return 16;
+    case ELEMENT_MAC:
+        return 6;
+    case ELEMENT_NUMBER:
+    case ELEMENT_TIME:
+        break;
+    }
+    return element->size;
+}
+
+/* What libfixbuf swaps bytes of, and what it copies. */
+static guint32 byte_order(const Element *element)
+{
+    return element->kind == ELEMENT_ADDR6 || element->kind == ELEMENT_MAC ? 0 : FB_IE_F_ENDIAN;
+}
 
 /* Elements that are not in the model under their own number are ours to add. */
 static void add_missing(fbInfoModel_t *model, const Element *element)
 {
     if (fbInfoModelGetElementByID(model, element->id, element->pen) != NULL)
         return;
-    fbInfoElement_t own = FB_IE_INIT_FULL(element->name, element->pen, element->id, element->size,
-                                          FB_IE_F_ENDIAN, 0, 0, FB_UINT_8, NULL);
+    fbInfoElement_t own =
+        FB_IE_INIT_FULL(element->name, element->pen, element->id, native_width(element),
+                        byte_order(element), 0, 0, FB_UINT_8, NULL);
     fbInfoModelAddElement(model, &own);
 }
 
@@ -112,6 +137,22 @@ static guint8 *put32(guint8 *at, guint32 value)
     return at + sizeof value;
 }
 
+static const Slot *slot_of(const Fixbuf *fixbuf, const Element *element)
+{
+    gsize n;
+    return &fixbuf->slots[element - element_rows(&n)];
+}
+
+/* Bytes before a number that is wider than libfixbuf holds it to be. */
+static guint16 excess(const Fixbuf *fixbuf, const Field *field)
+{
+    const Element *element = element_find(field->pen, field->id);
+    if (element == NULL || element->kind != ELEMENT_NUMBER)
+        return 0;
+    guint16 width = slot_of(fixbuf, element)->width;
+    return field->len > width ? field->len - width : 0;
+}
+
 /* What is padding to us is padding to libfixbuf: its model must not grow by strangers' elements. */
 static guint8 *put_field(guint8 *at, const Field *field)
 {
@@ -123,7 +164,7 @@ static guint8 *put_field(guint8 *at, const Field *field)
     return enterprise ? put32(at, field->pen) : at;
 }
 
-static guint8 *put_template(guint8 *at, const Template *template)
+static guint8 *put_template(const Fixbuf *fixbuf, guint8 *at, const Template *template)
 {
     guint8 *set = at;
     guint16 n = 0;
@@ -136,7 +177,14 @@ static guint8 *put_template(guint8 *at, const Template *template)
     for (guint i = 0; i < template->n_fields; i++) {
         if (template->fields[i].len == 0)
             continue;
-        at = put_field(at, &template->fields[i]);
+        Field field = template->fields[i];
+        guint16 more = excess(fixbuf, &field);
+        if (more > 0) {
+            at = put_field(at, &(Field){.id = FIELD_OPAQUE, .len = more});
+            field.len -= more;
+            n++;
+        }
+        at = put_field(at, &field);
         n++;
     }
     (void)put16(count, n);
@@ -147,10 +195,10 @@ static guint8 *put_template(guint8 *at, const Template *template)
 /* Returns the message's length, or 0: too long. */
 static gsize put_message(Fixbuf *fixbuf, const Template *template, const guint8 *set, gsize len)
 {
-    gsize template_max = 12 + (gsize) template->n_fields * 8;
+    gsize template_max = 12 + (gsize) template->n_fields * 12;
     if (MESSAGE_HEADER + template_max + 4 + len > MESSAGE_MAX)
         return 0;
-    guint8 *at = put_template(fixbuf->message + MESSAGE_HEADER, template);
+    guint8 *at = put_template(fixbuf, fixbuf->message + MESSAGE_HEADER, template);
     at = put16(at, TEMPLATE_ID);
     at = put16(at, (guint16)(len + 4));
     memcpy(at, set, len);
@@ -167,12 +215,6 @@ typedef struct {
     Record record;
     guint32 seen;
 } Filling;
-
-static const Slot *slot_of(const Fixbuf *fixbuf, const Element *element)
-{
-    gsize n;
-    return &fixbuf->slots[element - element_rows(&n)];
-}
 
 /* Numbers, and IPv4 addresses too, stand in the byte order of the machine. */
 static guint64 host_number(const guint8 *at, guint16 width)
@@ -232,15 +274,15 @@ static gboolean repeats(const Template *template, guint index)
     return FALSE;
 }
 
-/* libfixbuf holds an element to its native width, and gives the first of a repeated one; exporters
- * do otherwise. */
+/* libfixbuf gives the first of a repeated element; exporters do otherwise. */
 static gboolean is_readable(const Fixbuf *fixbuf, const Template *template)
 {
     for (guint i = 0; i < template->n_fields; i++) {
         const Field *field = &template->fields[i];
         const Element *element = element_find(field->pen, field->id);
         if (element != NULL &&
-            (field->len > slot_of(fixbuf, element)->width || repeats(template, i)))
+            (field->len - excess(fixbuf, field) > slot_of(fixbuf, element)->width ||
+             repeats(template, i)))
             return FALSE;
     }
     return TRUE;
@@ -267,9 +309,12 @@ gboolean fixbuf_decode(Fixbuf *fixbuf, const Template *template, const guint8 *s
 }
 
 typedef struct {
+    const Fixbuf *fixbuf;
+    const Template *template;
     const Plan *plan;
     PstCursor set;
     guint32 *bases;
+    guint records;
     guint differences;
 } Comparison;
 
@@ -291,9 +336,24 @@ static gboolean records_equal(const Record *a, const Record *b)
     return TRUE;
 }
 
+/* A number that is too large for libfixbuf: what it makes of its end is no opinion. */
+static gboolean exceeds(const Fixbuf *fixbuf, const Template *template, const guint8 *bytes,
+                        gsize len)
+{
+    PstCursor record = pst_cursor(bytes, len);
+    for (guint i = 0; i < template->n_fields; i++) {
+        gsize width;
+        const guint8 *value = template_take_field(&record, &template->fields[i], &width);
+        if (value != NULL && pst_load_be(value, excess(fixbuf, &template->fields[i])) != 0)
+            return TRUE;
+    }
+    return FALSE;
+}
+
 static void compare(gpointer user, const Record *theirs)
 {
     Comparison *comparison = user;
+    comparison->records++;
     const guint8 *bytes = plan_measure(comparison->plan, &comparison->set, comparison->bases);
     if (bytes == NULL) {
         comparison->differences++;
@@ -301,6 +361,9 @@ static void compare(gpointer user, const Record *theirs)
     }
     Record ours = {0};
     plan_run(comparison->plan, bytes, comparison->bases, &ours);
+    if (exceeds(comparison->fixbuf, comparison->template, bytes,
+                (gsize)(comparison->set.at - bytes)))
+        return;
     Record other = *theirs;
     other.flow.type = ours.flow.type;
     comparison->differences += !records_equal(&ours, &other);
@@ -309,7 +372,19 @@ static void compare(gpointer user, const Record *theirs)
 guint fixbuf_differences(Fixbuf *fixbuf, const Template *template, const guint8 *set, gsize len)
 {
     g_autofree guint32 *bases = g_new(guint32, PLAN_SEGMENTS_MAX);
-    Comparison comparison = {.plan = template->plan, .set = pst_cursor(set, len), .bases = bases};
-    (void)fixbuf_decode(fixbuf, template, set, len, compare, &comparison);
-    return comparison.differences;
+    Comparison comparison = {.fixbuf = fixbuf,
+                             .template = template,
+                             .plan = template->plan,
+                             .set = pst_cursor(set, len),
+                             .bases = bases};
+    gboolean whole = fixbuf_decode(fixbuf, template, set, len, compare, &comparison);
+    gboolean more = pst_cursor_left(&comparison.set) >= template->min_len &&
+                    plan_measure(template->plan, &comparison.set, bases) != NULL;
+    fixbuf->compared += comparison.records;
+    return comparison.differences + (whole && more); /* records that it does not see */
+}
+
+guint64 fixbuf_compared(const Fixbuf *fixbuf)
+{
+    return fixbuf->compared;
 }

@@ -30,3 +30,5 @@ gboolean fixbuf_decode(Fixbuf *fixbuf, const Template *template, const guint8 *s
 /* How many records of a data set libfixbuf and the plan decode to different flows. A set that
  * libfixbuf will not read counts nothing. */
 guint fixbuf_differences(Fixbuf *fixbuf, const Template *template, const guint8 *set, gsize len);
+/* Records that were held against one another so far. */
+guint64 fixbuf_compared(const Fixbuf *fixbuf);

@@ -18,6 +18,8 @@
       "Records decoded after their template came late.")                                           \
     X("skipped_fields_total", PST_COUNTER, NULL, s->decoder->unknown_fields,                       \
       "Fields of new templates that are skipped by their length.")                                 \
+    X("verified_records_total", PST_COUNTER, NULL, s->decoder->verified,                           \
+      "Records that libfixbuf has read, too (verify).")                                            \
     X("differing_records_total", PST_COUNTER, NULL, s->decoder->differences,                       \
       "Records that libfixbuf reads differently (verify).")                                        \
     X("nonsense_times_total", PST_COUNTER, NULL, s->decoder->nonsense.times_left_out,              \

@@ -226,6 +226,25 @@ static void set_icmp(Record *record)
     }
 }
 
+gint64 normalize_export_ns(gint64 export_ns, gint64 received_ns)
+{
+    return export_ns >= OLDEST_NS ? export_ns : received_ns;
+}
+
+/* A record with fields of both families says one address by leaving zeros in all of its fields
+ * (0.0.0.0 to 255.255.255.255): it is of the other one's family. */
+static void match_families(PstFlow *flow)
+{
+    static const PstAddr none6 = {.family = PST_AF_INET6};
+    static const PstAddr none4 = {.family = PST_AF_INET};
+    if (flow->src_addr.family == flow->dst_addr.family)
+        return;
+    if (flow->dst_addr.family == PST_AF_INET && pst_addr_equal(&flow->src_addr, &none6))
+        flow->src_addr = none4;
+    else if (flow->src_addr.family == PST_AF_INET && pst_addr_equal(&flow->dst_addr, &none6))
+        flow->dst_addr = none4;
+}
+
 void normalize_record(Record *record, const FlowContext *context, NormalizeCounts *counts)
 {
     PstFlow *flow = &record->flow;
@@ -233,6 +252,7 @@ void normalize_record(Record *record, const FlowContext *context, NormalizeCount
     flow->domain = context->domain;
     flow->sequence_num = context->sequence;
     flow->received_ns = context->received_ns;
+    match_families(flow);
     if (flow->src_addr.family == PST_AF_INET || flow->dst_addr.family == PST_AF_INET)
         flow->etype = ETYPE_IPV4;
     else if (flow->src_addr.family == PST_AF_INET6 || flow->dst_addr.family == PST_AF_INET6)

@@ -19,7 +19,7 @@ typedef struct {
     PstAddr sampler;
     guint32 domain;
     guint32 sequence;
-    gint64 export_ns; /* UTC ns of the exporter's clock */
+    gint64 export_ns; /* UTC ns of the exporter's clock: normalize_export_ns */
     gint64 received_ns;
     gboolean has_uptime;
     guint32 uptime_ms;         /* at export */
@@ -35,6 +35,10 @@ typedef struct {
     guint64 times_left_out;
     guint64 times_backwards;
 } NormalizeCounts;
+
+/* When a message was exported, for the times that are told relative to it. An exporter that does
+ * not know the time (before 1990: no clock, or its uptime in the wrong place) sent it just now. */
+gint64 normalize_export_ns(gint64 export_ns, gint64 received_ns);
 
 /* Finishes @record->flow, all but its direction. */
 void normalize_record(Record *record, const FlowContext *context, NormalizeCounts *counts);

@@ -72,19 +72,6 @@ gboolean notes_put(Notes *notes, const NotedInterface *interface)
     return TRUE;
 }
 
-/* One field's bytes off @record; NULL: the record is too short. */
-static const guint8 *take_field(PstCursor *record, const Field *field, gsize *out_len)
-{
-    gsize len = field->len;
-    if (len == FIELD_VARIABLE) {
-        len = pst_cursor_u8(record);
-        if (len == 255)
-            len = pst_cursor_u16(record);
-    }
-    *out_len = len;
-    return pst_cursor_take(record, len);
-}
-
 static void take_count(Notes *notes, guint16 id, const guint8 *bytes, gsize len)
 {
     static const guint16 elements[NOTE_COUNT] = {
@@ -107,7 +94,7 @@ void notes_learn(Notes *notes, const Template *template, PstCursor record)
     for (guint i = 0; i < template->n_fields; i++) {
         const Field *field = &template->fields[i];
         gsize len;
-        const guint8 *bytes = take_field(&record, field, &len);
+        const guint8 *bytes = template_take_field(&record, field, &len);
         if (bytes == NULL)
             return;
         if (field->pen != 0)

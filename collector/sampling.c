@@ -46,8 +46,10 @@ gboolean sampling_of_record(const Record *record, Rate *out)
     if (record_saw(record, RAW_INTERVAL) && rate_of(raw[RAW_INTERVAL], 1, out))
         return TRUE;
     if (record_saw(record, RAW_PACKET_INTERVAL)) {
-        guint64 space = record_saw(record, RAW_PACKET_SPACE) ? raw[RAW_PACKET_SPACE] : 0;
         guint64 interval = raw[RAW_PACKET_INTERVAL];
+        if (!record_saw(record, RAW_PACKET_SPACE)) /* some mean samplingInterval by it */
+            return rate_of(interval, 1, out);
+        guint64 space = raw[RAW_PACKET_SPACE];
         return space <= G_MAXUINT64 - interval && rate_of(interval + space, interval, out);
     }
     if (record_saw(record, RAW_SIZE) && record_saw(record, RAW_POPULATION))
@@ -157,7 +159,9 @@ gboolean sampling_find(const Sampling *sampling, const Record *record, Rate *out
             *out = sampling->entries[i].rate;
         }
     }
-    if (best == 0 && sampling->agree) {
+    /* Cisco: samplerId 0 says that no sampler looked at this flow. */
+    gboolean unsampled = record_saw(record, RAW_SELECTOR) && record->raw[RAW_SELECTOR] == 0;
+    if (best == 0 && sampling->agree && !unsampled) {
         *out = sampling->entries[0].rate;
         return TRUE;
     }

@@ -4,6 +4,7 @@
 #include "element.h"
 #include "fixbuf.h"
 #include "plan.h"
+#include "section.h"
 
 #define NS_PER_S G_GINT64_CONSTANT(1000000000)
 /* A datagram that was overtaken on its way is late by less than this; an export time that falls by
@@ -102,12 +103,28 @@ Template *template_new(const TemplateSpec *spec, guint16 version)
     template->min_len = spec->min_len;
     template->version = version;
     memcpy(template->fields, spec->fields, bytes);
+    for (guint i = 0; i < template->n_fields && !spec->options; i++) {
+        const Field *field = &template->fields[i];
+        template->section |= field->pen == 0 && section_of(field->id) != SECTION_NONE;
+    }
     if (spec->record_len > 0 && spec->record_len <= G_MAXUINT16) {
         template->record = g_memdup2(spec->record, spec->record_len);
         template->record_len = (guint16)spec->record_len;
     }
     template->plan = plan_compile(template->fields, template->n_fields, version);
     return template;
+}
+
+const guint8 *template_take_field(PstCursor *record, const Field *field, gsize *out_len)
+{
+    gsize len = field->len;
+    if (len == FIELD_VARIABLE) { /* RFC 7011 §7 */
+        len = pst_cursor_u8(record);
+        if (len == 255)
+            len = pst_cursor_u16(record);
+    }
+    *out_len = len;
+    return pst_cursor_take(record, len);
 }
 
 Template *template_ref(Template *template)

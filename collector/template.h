@@ -74,9 +74,13 @@ struct Template {
     guint16 version;    /* of the dialect */
     guint16 record_len; /* bytes of its template record as it came, in @record */
     guint8 *record;     /* owned; NULL if there is none */
+    gboolean section;   /* its records carry a packet's own bytes (section.h) */
     Plan *plan;         /* owned */
     Field fields[];
 };
+
+/* Takes one field of @field's kind off @record. Borrowed; NULL: the record is too short. */
+const guint8 *template_take_field(PstCursor *record, const Field *field, gsize *out_len);
 
 /* @version the dialect's version number (datagram.h). Given: one reference. */
 Template *template_new(const TemplateSpec *spec, guint16 version);

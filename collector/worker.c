@@ -118,6 +118,7 @@ Worker *worker_new(const WorkerOptions *options, Rules *rules_take, GError **err
         .mail_only = !options->publisher.all,
         .verify = options->verify,
         .budget = exporters_budget(worker->exporters),
+        .stats = options->stats,
         .flow = take_flow,
         .user = worker,
     });

@@ -41,7 +41,7 @@ static inline int fuzz_export(const uint8_t *data, size_t size, guint16 version)
     g_autoptr(Decoder) decoder =
         decoder_new(&(DecoderOptions){.ports = &ports,
                                       .mail_only = size > 0 && (data[0] & 1) != 0,
-                                      .verify = size > 0 && (data[0] & 2) != 0,
+                                      .verify = TRUE,
                                       .budget = exporters_budget(exporters),
                                       .flow = fuzz_flow});
     PstCursor c = pst_cursor(data, size);

@@ -104,6 +104,9 @@ def collect(runner, free_port, payloads):
     until(lambda: program.metric("postern_collector_datagrams_total") == len(payloads),
           "all datagrams taken")
     assert program.metric("postern_collector_differing_records_total") == 0
+    until(lambda: program.metric("postern_collector_verified_records_total")
+          == program.metric("postern_collector_records_total")
+          + program.metric("postern_collector_options_records_total"), "a second opinion on each")
     assert program.stop() == 0, program.describe()
     return [json.loads(line) for line in program.stdout.splitlines()]
 

@@ -32,7 +32,7 @@ static Template *template_with(const Field *fields, gsize n)
     return drop == DROP_NONE ? template_new(&spec, VERSION_IPFIX) : NULL;
 }
 
-/* Widths that libfixbuf takes for an element: the native one and, for numbers, less. */
+/* Widths of an element on the wire: the native one and, for numbers, others. */
 static Field random_field(GRand *rand)
 {
     gsize n;
@@ -49,8 +49,9 @@ static Field random_field(GRand *rand)
                                     [ELEMENT_ADDR6] = 16,
                                     [ELEMENT_MAC] = 6};
     guint16 width = widths[element->kind];
-    if (width == 0)
-        width = (guint16)g_rand_int_range(rand, 1, element->size + 1);
+    if (width == 0) /* a few are wider than libfixbuf knows them */
+        width = (guint16)g_rand_int_range(
+            rand, 1, g_rand_int_range(rand, 0, 8) == 0 ? 9 : element->size + 1);
     return (Field){.pen = element->pen, .id = element->id, .len = width};
 }
 
