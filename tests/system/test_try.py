@@ -57,7 +57,7 @@ def check_last_screen(screen):
         assert any(line.startswith("  | Message-ID: <") for line in mail)
         assert any(line.startswith("  | Subject: [PST-") for line in mail)
         assert len(mail) > 20
-    short = screen.split("The day's report")[1].split("In short\n")[1].split("\n\nLook further\n")[0]
+    short = screen.split("In short\n")[1].split("\n\nLook further\n")[0]
     assert [line.split(maxsplit=1) for line in short.splitlines()[:2]] == [
         ["blocked", "192.0.2.25, 192.0.2.58"], ["warned", "192.0.2.77"]]
     assert "7 others" in short and "2 blocked" in short
