@@ -32,7 +32,13 @@ def run(tools, args):
     rows = []
     for units in args.units:
         results = [measure(tools, units, args.millions) for _ in range(args.repeat)]
+        first = results[0]
         rows.append([str(units),
                      short(statistics.median(r["sightings_per_cpu_s"] for r in results)),
-                     str(results[0]["state_bytes_per_unit"]), str(results[0]["new"])])
-    print_table(["units", "sightings per CPU s", "bytes per unit", "new sessions"], rows)
+                     str(first["state_bytes_per_unit"]),
+                     f"{short(first['state_bytes'])} ({short(first['novelty_bytes'])})",
+                     short(first["snapshot_bytes"]),
+                     f"{statistics.median(r['serialise_s'] for r in results):.2f} s",
+                     f"{statistics.median(r['load_s'] for r in results):.2f} s"])
+    print_table(["units", "sightings per CPU s", "bytes per unit", "state (novelty filter)",
+                 "snapshot", "made in", "loaded in"], rows)
