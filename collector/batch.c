@@ -31,6 +31,11 @@ Batch *batch_new(guint8 topic, guint32 partition, gsize size)
     return batch;
 }
 
+void batch_close(Batch *batch)
+{
+    batch->data = g_realloc(batch->data, MAX(batch->len, 1));
+}
+
 void batch_free(Batch *batch)
 {
     if (batch == NULL)

@@ -22,12 +22,14 @@ typedef struct {
     guint8 topic;
     guint32 partition;
     gsize len;
-    guint8 *data;    /* owned */
+    guint8 *data;    /* owned; NULL: the bus has it */
     Charge *charges; /* owned */
 } Batch;
 
 /* Given. @size bytes of room. */
 Batch *batch_new(guint8 topic, guint32 partition, gsize size);
+/* Nothing more is put in: gives back room that was not needed. */
+void batch_close(Batch *batch);
 /* Accepts NULL. */
 void batch_free(Batch *batch);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Batch, batch_free)

@@ -74,6 +74,7 @@ static gboolean open_bus(Publisher *publisher, GError **error)
                          .delivered = delivered,
                          .user = publisher,
                          .group_name = options->group_name,
+                         .bulk = options->all,
                          .extra = options->extra};
     publisher->bus = pst_bus_open(options->output, &bus, error);
     if (publisher->bus == NULL)
@@ -186,8 +187,8 @@ static gboolean hand_over(Publisher *publisher, Batch *batch)
                          .epoch = publisher->options.epoch,
                          .sequence = lane->sequence + 1};
     g_autoptr(GError) error = NULL;
-    if (!pst_bus_publish(publisher->bus, topic_names[batch->topic], (gint32)batch->partition,
-                         &stamp, batch->data, batch->len, batch->charges, &error)) {
+    if (!pst_bus_publish_take(publisher->bus, topic_names[batch->topic], (gint32)batch->partition,
+                              &stamp, batch->data, batch->len, batch->charges, &error)) {
         if (g_error_matches(error, PST_ERROR, PST_ERROR_FULL))
             return FALSE;
         pst_log_limited(&publisher->log, PST_LOG_ERR, "bus", "a batch was refused: %s",
@@ -196,6 +197,7 @@ static gboolean hand_over(Publisher *publisher, Batch *batch)
         charge_lose_take(g_steal_pointer(&batch->charges), PST_LOSS_BUS);
         return TRUE;
     }
+    batch->data = NULL;
     batch->charges = NULL; /* the cookie comes back in delivered() */
     lane->sequence++;
     publisher->counts.batches++;
@@ -219,6 +221,7 @@ static void hand_over_waiting(Publisher *publisher)
 static void close_batch(Publisher *publisher, Lane *lane)
 {
     Batch *batch = g_steal_pointer(&lane->batch);
+    batch_close(batch);
     publisher->counts.queue_bytes += batch->len;
     g_queue_push_tail(&publisher->waiting, batch);
     hand_over_waiting(publisher);

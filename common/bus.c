@@ -146,6 +146,17 @@ static gboolean check_stamp(PstBus *bus, const PstBusStamp *stamp, GError **erro
 gboolean pst_bus_publish(PstBus *bus, const char *topic, gint32 partition, const PstBusStamp *stamp,
                          const guint8 *data, gsize len, gpointer cookie, GError **error)
 {
+    g_autofree guint8 *copy = g_memdup2(data, len);
+    if (!pst_bus_publish_take(bus, topic, partition, stamp, copy, len, cookie, error))
+        return FALSE;
+    copy = NULL; /* taken */
+    return TRUE;
+}
+
+gboolean pst_bus_publish_take(PstBus *bus, const char *topic, gint32 partition,
+                              const PstBusStamp *stamp, guint8 *data_take, gsize len,
+                              gpointer cookie, GError **error)
+{
     const PstBusTopic *known = g_hash_table_lookup(bus->topics, topic);
     if (known == NULL || partition < 0 || partition >= known->partitions) {
         g_set_error(error, PST_ERROR, PST_ERROR_USAGE, "bus: %s[%d] is no partition %s", topic,
@@ -160,7 +171,7 @@ gboolean pst_bus_publish(PstBus *bus, const char *topic, gint32 partition, const
     }
     if (!check_stamp(bus, stamp, error))
         return FALSE;
-    return bus->backend->publish(bus, known, partition, stamp, data, len, cookie, error);
+    return bus->backend->publish(bus, known, partition, stamp, data_take, len, cookie, error);
 }
 
 guint pst_bus_service(PstBus *bus, int timeout_ms)

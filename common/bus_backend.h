@@ -17,8 +17,9 @@ typedef struct {
     void (*close)(PstBus *bus); /* gives up what is left without reporting it; frees everything */
     /* Fills partitions and first_slot of @topic. */
     gboolean (*ensure_topic)(PstBus *bus, PstBusTopic *topic, gint32 wanted, GError **error);
+    /* @data_take is taken on success. */
     gboolean (*publish)(PstBus *bus, const PstBusTopic *topic, gint32 partition,
-                        const PstBusStamp *stamp, const guint8 *data, gsize len, gpointer cookie,
+                        const PstBusStamp *stamp, guint8 *data_take, gsize len, gpointer cookie,
                         GError **error);
     guint (*service)(PstBus *bus, int timeout_ms);
     void (*give_up)(PstBus *bus);  /* reports what is not delivered as failed */

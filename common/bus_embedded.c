@@ -46,12 +46,12 @@ static gboolean embedded_ensure_topic(PstBus *bus, PstBusTopic *topic, gint32 wa
 }
 
 static gboolean embedded_publish(PstBus *bus, const PstBusTopic *topic, gint32 partition,
-                                 const PstBusStamp *stamp, const guint8 *data, gsize len,
+                                 const PstBusStamp *stamp, guint8 *data_take, gsize len,
                                  gpointer cookie, GError **error)
 {
     bus_outbox_collect(embedded(bus)->outbox, 0, report, bus);
-    return bus_outbox_push(embedded(bus)->outbox, topic->first_slot + partition, stamp, data, len,
-                           cookie, error);
+    return bus_outbox_push(embedded(bus)->outbox, topic->first_slot + partition, stamp, data_take,
+                           len, cookie, error);
 }
 
 static guint embedded_service(PstBus *bus, int timeout_ms)

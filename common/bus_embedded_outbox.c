@@ -352,7 +352,7 @@ static void start_thread(BusOutbox *outbox)
 }
 
 gboolean bus_outbox_push(BusOutbox *outbox, gint64 slot, const PstBusStamp *stamp,
-                         const guint8 *data, gsize len, gpointer cookie, GError **error)
+                         guint8 *data_take, gsize len, gpointer cookie, GError **error)
 {
     if (outbox->producer == NULL)
         outbox->producer = g_strdup(stamp->producer);
@@ -363,7 +363,7 @@ gboolean bus_outbox_push(BusOutbox *outbox, gint64 slot, const PstBusStamp *stam
                        .expires_ns = pst_mono_now().ns + outbox->timeout_ns,
                        .cookie = cookie,
                        .len = len,
-                       .data = g_memdup2(data, len)};
+                       .data = data_take};
     pthread_mutex_lock(&outbox->lock);
     gboolean fits = outbox->bytes == 0 || outbox->bytes + len <= outbox->queue_bytes;
     if (fits) {
@@ -373,7 +373,7 @@ gboolean bus_outbox_push(BusOutbox *outbox, gint64 slot, const PstBusStamp *stam
     }
     pthread_mutex_unlock(&outbox->lock);
     if (!fits) {
-        letter_free(letter);
+        g_free(letter); /* its data stay the caller's */
         g_set_error(error, PST_ERROR, PST_ERROR_FULL,
                     "embedded bus %s: %" G_GUINT64_FORMAT " bytes wait to be written", outbox->path,
                     outbox->queue_bytes);

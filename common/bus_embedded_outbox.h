@@ -19,9 +19,9 @@ BusOutbox *bus_outbox_new(const char *path, const PstBusOptions *options);
 /* Ends the thread; drops what is left. */
 void bus_outbox_free(BusOutbox *outbox);
 
-/* Queues a copy. @error FULL. */
+/* Queues @data_take, which is taken on success. @error FULL. */
 gboolean bus_outbox_push(BusOutbox *outbox, gint64 slot, const PstBusStamp *stamp,
-                         const guint8 *data, gsize len, gpointer cookie, GError **error);
+                         guint8 *data_take, gsize len, gpointer cookie, GError **error);
 
 typedef void (*BusOutboxReport)(gpointer user, gpointer cookie, const GError *error);
 /* Reports what is done, waiting at most @timeout_ms for the first. Returns how many are not. */

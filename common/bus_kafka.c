@@ -342,6 +342,7 @@ PstBus *pst_bus_kafka_open(const char *rest, const PstBusOptions *options, GErro
     self->extra = g_strdup(options->extra);
     self->queue_bytes = options->queue_bytes;
     self->delivery_timeout_ms = options->delivery_timeout_ms;
+    self->bulk = options->bulk;
     /* Settings are checked now, brokers are met later. */
     if (bus_kafka_producer(self, error) != NULL)
         return &self->bus;

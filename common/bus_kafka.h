@@ -15,6 +15,7 @@ typedef struct {
     char *extra;
     guint64 queue_bytes;
     gint64 delivery_timeout_ms;
+    gboolean bulk;
     char *trouble;  /* the last error of a connection, in words */
     gboolean fatal; /* the producer can do no more: it is made anew when its last report is in */
 
@@ -62,7 +63,7 @@ rd_kafka_t *bus_kafka_client_take(rd_kafka_type_t type, rd_kafka_conf_t *conf, G
 rd_kafka_t *bus_kafka_producer(BusKafka *self, GError **error);
 void bus_kafka_producer_close(BusKafka *self);
 gboolean bus_kafka_publish(PstBus *bus, const PstBusTopic *topic, gint32 partition,
-                           const PstBusStamp *stamp, const guint8 *data, gsize len, gpointer cookie,
+                           const PstBusStamp *stamp, guint8 *data_take, gsize len, gpointer cookie,
                            GError **error);
 guint bus_kafka_service(PstBus *bus, int timeout_ms);
 void bus_kafka_give_up(PstBus *bus);

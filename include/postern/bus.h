@@ -70,6 +70,8 @@ typedef struct {
     gint64 retain_s;        /* embedded: … older than this; 0: 7 days. Never past a position
                                that a consumer has committed to with pst_bus_commit() */
     const char *group_name; /* embedded: Unix group that may write file, -wal and -shm; or NULL */
+    gboolean bulk;          /* kafka: many large messages, to be moved at the least cost: not
+                               compressed, and up to 50 ms later */
     const char *extra;      /* kafka: "name=value;name=value" for librdkafka, or NULL */
 } PstBusOptions;
 
@@ -94,6 +96,11 @@ gboolean pst_bus_ensure_topic(PstBus *bus, const char *topic, gint32 partitions,
 gboolean pst_bus_publish(PstBus *bus, const char *topic, gint32 partition, const PstBusStamp *stamp,
                          const guint8 *data, gsize len, gpointer cookie, GError **error)
     G_GNUC_WARN_UNUSED_RESULT;
+/* The same without a copy: @data_take comes from g_malloc and is taken, but only if TRUE is
+ * returned. */
+gboolean pst_bus_publish_take(PstBus *bus, const char *topic, gint32 partition,
+                              const PstBusStamp *stamp, guint8 *data_take, gsize len,
+                              gpointer cookie, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* Runs due delivered callbacks, waiting at most @timeout_ms for one. Returns how many messages
  * still wait for their delivery. */
