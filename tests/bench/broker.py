@@ -6,18 +6,21 @@ import os
 import subprocess
 import tempfile
 
+from meter import Places
+
 TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 SCRIPTS = os.path.join(TESTS, "support", "kafka")
 
 
 @contextlib.contextmanager
-def kafka_broker(address=""):
+def kafka_broker(address="", places=None):
     """The address (HOST:PORT), or that of a broker which lives as long as this context."""
     if address:
         yield address
         return
     with tempfile.TemporaryDirectory(prefix="postern-bench.") as folder:
-        started = subprocess.run([os.path.join(SCRIPTS, "kafka-start"), folder], check=True,
+        argv = [os.path.join(SCRIPTS, "kafka-start"), folder]
+        started = subprocess.run(Places.on(places.others, argv) if places else argv, check=True,
                                  stdout=subprocess.PIPE, text=True)
         try:
             yield started.stdout.strip()

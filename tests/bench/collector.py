@@ -1,88 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Collectors side by side: the same datagrams, one after the other, in the same run."""
+"""Collectors side by side: the same datagrams, one program after the other, in the same run."""
 
-import collections
-import json
-import os
 import statistics
-import subprocess
 import sys
-import tempfile
 
+import capacity
 from broker import kafka_broker, make_topic
-from meter import Metered, MeterError, free_port, udp_sockets
-from rows import NETWORK, rows_of_files, rows_of_kafka
+from goals import Goals
+from meter import MeterError, Places
+from rows import rows_of_files, rows_of_kafka
+from stream import MAIL_SHARE, Stream, flows_per_cpu_s, highest_lossless, measure
 from table import kernel_setting, print_table, short
 
-MAIL_SHARE = 0.02
-RING = 2048    # different datagrams
-
-Stream = collections.namedtuple("Stream", "dialect records seconds")
-Sent = collections.namedtuple("Sent", "datagrams flows mail seconds")
-Result = collections.namedtuple("Result", "flows_per_cpu_s peak_bytes sent lost")
-
-
-def send(tools, row, stream, rate, port):
-    """Runs the generator and returns what it sent."""
-    flows = int(rate * stream.seconds)
-    ring = flows // stream.records + 1 if row.all_different else RING
-    out = subprocess.run([tools.program("flowgen"), "--format", stream.dialect,
-                          "--count", str(flows), "--rate", str(rate), "--mail", str(MAIL_SHARE),
-                          "--network", NETWORK, "--records", str(stream.records),
-                          "--ring", str(ring), f"127.0.0.1:{port}"],
-                         check=True, capture_output=True, text=True)
-    told = json.loads(out.stdout)
-    return Sent(*(told[name] for name in Sent._fields))
-
-
-def measure(tools, row, stream, rate):
-    """One start, one stream, one figure."""
-    port = free_port()
-    with tempfile.TemporaryDirectory(prefix="postern-bench.") as folder:
-        program = Metered(row.argv(folder, port), os.path.join(folder, "log"))
-        try:
-            program.wait_for_port(port)
-            before = program.cpu_s()
-            sent = send(tools, row, stream, rate, port)
-            program.wait_until_idle(port)
-            cpu_s = program.cpu_s() - before
-            peak = program.peak_bytes()
-            dropped = sum(drops for _, drops in udp_sockets(port))
-        finally:
-            program.stop(row.stop_signal)
-        lost = dropped * sent.flows / sent.datagrams
-        if dropped == 0:
-            lost += row.flows_missing(folder, sent) or 0
-        return Result((sent.flows - lost) / cpu_s, peak, sent, lost)
-
-
-def highest_lossless(tools, row, stream, start):
-    """Doubles the rate until something is lost, then halves the interval down to 5 %."""
-    good, bad = 0.0, None
-    rate = start
-    while bad is None or bad - good > 0.05 * bad:
-        result = measure(tools, row, stream, rate)
-        reached = result.sent.flows / result.sent.seconds
-        if result.lost > 0:
-            bad = rate
-        elif reached < 0.9 * rate:
-            return reached, True    # the generator is at its end
-        else:
-            good = rate
-        rate = rate * 2 if bad is None else (good + bad) / 2
-        if bad is not None and bad < 1000:
-            break
-    return good, False
+PARTS = ("smtp", "short", "kafka", "loss", "workers", "memory", "soak")
+DEFAULT_PARTS = ",".join(part for part in PARTS if part != "soak")
 
 
 def table_line(row, results, ours, lossless):
     """The medians of one row."""
-    rate = statistics.median(r.flows_per_cpu_s for r in results)
+    rate = statistics.median(map(flows_per_cpu_s, results))
     sent = sum(r.sent.flows for r in results)
     lost = sum(r.lost for r in results)
     offered = statistics.median(r.sent.flows / r.sent.seconds for r in results)
-    spread = max(r.flows_per_cpu_s for r in results) / min(r.flows_per_cpu_s for r in results)
-    cells = [row.name, short(rate), f"{spread:.2f}", f"{ours / rate:.2f}" if ours else "–",
+    datagrams = statistics.median(flows_per_cpu_s(r) * r.sent.datagrams / r.sent.flows
+                                  for r in results)
+    spread = max(map(flows_per_cpu_s, results)) / min(map(flows_per_cpu_s, results))
+    cells = [row.name, short(rate), short(datagrams), f"{spread:.2f}",
+             f"{ours / rate:.2f}" if ours else "–",
              f"{max(r.peak_bytes for r in results) / 1e6:.0f} MB", short(offered),
              "0" if lost == 0 else f"{100 * lost / sent:.2f} %"]
     if lossless is not None:
@@ -90,84 +34,141 @@ def table_line(row, results, ours, lossless):
     return cells + [row.does]
 
 
-def offered_rate(row, args):
+def offered_rate(row, args, stream):
     """What a program is asked to take: no more than it is known to manage."""
-    return min(args.rate, row.top_rate or args.rate)
+    rate = args.rate * min(1, stream.records / 9)    # a datagram costs more than a record
+    return min(rate, row.top_rate or rate)
 
 
-def repeat(tools, rows, stream, args):
+def repeat(tools, rows, stream, args, places):
     """The results of each row; the repetitions go round, so a slow minute hits everyone."""
     results = {row: [] for row in rows}
     for _ in range(args.repeat):
         for row in rows:
             try:
-                results[row].append(measure(tools, row, stream, offered_rate(row, args)))
+                results[row].append(measure(tools, row, stream, offered_rate(row, args, stream),
+                                            places))
             except MeterError as problem:
                 print(f"  {row.name}: {problem}", file=sys.stderr)
     return {row: found for row, found in results.items() if found}
 
 
-def run_stream(tools, rows, stream, args):
-    """All rows with one export format."""
-    results = repeat(tools, rows, stream, args)
-    mine = [row for row in results if row.ours]
-    ours = statistics.median(r.flows_per_cpu_s for r in results[mine[0]]) if mine else None
-    head = [stream.dialect, "flows per CPU s", "max/min", "ours ÷ it", "peak memory", "offered/s",
-            "lost"]
+def run_stream(tools, rows, stream, args, places):
+    """All rows with one export format; returns the medians by the rows' keys."""
+    results = repeat(tools, rows, stream, args, places)
+    medians = {row.key: statistics.median(map(flows_per_cpu_s, found))
+               for row, found in results.items()}
+    title = f"{stream.dialect}, {stream.records} a datagram"
+    head = [title, "flows per CPU s", "datagrams per CPU s", "max/min", "ours ÷ it",
+            "peak memory", "offered/s", "lost"]
     head += ["highest lossless/s"] if args.lossless else []
     lines = []
     for row, found in results.items():
         highest = None
         if args.lossless:
-            highest = highest_lossless(tools, row, stream, offered_rate(row, args))
-        lines.append(table_line(row, found, ours, highest))
+            highest = highest_lossless(tools, row, stream, offered_rate(row, args, stream), places)
+        lines.append(table_line(row, found, medians.get("ours"), highest))
     print_table(head + ["does"], lines)
+    return medians
+
+
+def present(candidates, args):
+    """The rows that can be measured here; says what is missing."""
+    candidates = [row for row in candidates if args.only in row.name]
+    for row in candidates:
+        if row.missing():
+            print(f"left out: {row.name}: {row.missing()}")
+    return [row for row in candidates if not row.missing()]
+
+
+def run_smtp(tools, args, goals):
+    """Mail flows wanted, all others sent away: formats one after the other."""
+    places = Places(args.pin)
+    rows = present(rows_of_files(tools), args)
+    for dialect in args.format.split(",") if rows else []:
+        medians = run_stream(tools, rows, Stream(dialect, args.records, args.seconds), args,
+                             places)
+        if dialect != "v5":
+            goals.ratios(f"smtp, {dialect}", medians,
+                         {"floor": 0.7, "nfacctd": 2, "nfcapd": 3.5, "goflow2": 50})
+
+
+def run_short(tools, args, goals):
+    """What a datagram costs: routers send short ones."""
+    rows = [row for row in present(rows_of_files(tools), args) if row.key not in
+            ("goflow2", "json")]
+    for records in (1, 2) if rows else ():
+        run_stream(tools, rows, Stream("ipfix", records, args.seconds), args, Places(args.pin))
+
+
+def run_kafka(tools, args, goals):
+    """Every flow to a broker."""
+    places = Places(args.pin)
+    with kafka_broker(args.kafka, places) as address:
+        for topic in ("bench.nfacctd", "bench.goflow2"):
+            make_topic(tools, address, topic)
+        rows = present(rows_of_kafka(tools, address), args)
+        for dialect in [d for d in args.format.split(",") if d != "v5"] if rows else []:
+            medians = run_stream(tools, rows, Stream(dialect, args.records, args.seconds), args,
+                                 places)
+            goals.least(f"all to Kafka, {dialect}: flows per CPU s", 3e6, medians.get("ours"))
+            goals.ratios(f"all to Kafka, {dialect}", medians, {"nfacctd": 6, "goflow2": 25})
+
+
+RUN = {"smtp": run_smtp, "short": run_short, "kafka": run_kafka, "loss": capacity.run_loss,
+       "workers": capacity.run_workers, "memory": capacity.run_memory, "soak": capacity.run_soak}
 
 
 def add_arguments(parser):
     """The options of `tests/bench/run collector`."""
-    parser.add_argument("--format", default="ipfix,v9",
+    parser.add_argument("--part", default=DEFAULT_PARTS,
+                        help=f"of {','.join(PARTS)}; default %(default)s")
+    parser.add_argument("--format", default="ipfix,v9,v5",
                         help="of v5, v9, ipfix; default %(default)s")
     parser.add_argument("--rate", type=float, default=1e6,
                         help="flows a second offered to each program; default %(default)g")
     parser.add_argument("--records", type=int, default=18,
-                        help="records in a datagram; default %(default)s, and 1 tells what a "
-                             "datagram costs")
+                        help="records in a datagram; default %(default)s")
     parser.add_argument("--seconds", type=float, default=4, help="length of one stream")
     parser.add_argument("--repeat", type=int, default=5, help="repetitions; the median is printed")
     parser.add_argument("--lossless", action="store_true",
                         help="also search the highest rate without loss (minutes)")
-    parser.add_argument("--kafka", metavar="HOST:PORT", nargs="?", const="",
-                        help="a second table with every flow going to Kafka: a running broker, or "
-                             "one of our own, started for this")
-    parser.add_argument("--only", help="only rows whose name contains this text")
+    parser.add_argument("--loss-rate", type=float, default=4e6,
+                        help="part loss: flows a second; default %(default)g")
+    parser.add_argument("--loss-seconds", type=float, default=60,
+                        help="part loss: how long; default %(default)g")
+    parser.add_argument("--exporters", type=int, default=10000,
+                        help="part memory: how many; default %(default)s")
+    parser.add_argument("--soak-seconds", type=float, default=3600,
+                        help="part soak: how long; default %(default)g")
+    parser.add_argument("--kafka", metavar="HOST:PORT", default="",
+                        help="part kafka: a running broker; default: one of our own")
+    parser.add_argument("--unpinned", dest="pin", action="store_false",
+                        help="let the kernel place programs; else each measured program gets the "
+                             "same processor, and the generator and the broker get the others")
+    parser.add_argument("--only", default="", help="only rows whose name contains this text")
 
 
-def compare(tools, candidates, args):
-    """One table for each export format."""
-    if args.only:
-        candidates = [row for row in candidates if args.only in row.name]
-    rows = [row for row in candidates if not row.missing()]
-    for row in candidates:
-        if row.missing():
-            print(f"left out: {row.name}: {row.missing()}")
-    for dialect in args.format.split(",") if rows else []:
-        run_stream(tools, rows, Stream(dialect, args.records, args.seconds), args)
+def make_quick(args):
+    """One short repetition of everything."""
+    args.seconds, args.repeat = 1, 1
+    args.format = args.format.split(",")[0]
+    args.loss_seconds, args.soak_seconds = 3, 20
+    args.exporters = min(args.exporters, 1000)
 
 
 def run(tools, args):
     """The benchmark."""
     if args.quick:
-        args.seconds, args.repeat, args.format = 1, 1, args.format.split(",")[0]
+        make_quick(args)
     tools.program("flowgen")
-    print(f"records of 73 bytes (v5: 48), {args.records} a datagram, "
-          f"{100 * MAIL_SHARE:.0f} % mail, {args.repeat} × {args.seconds:g} s, net.core.rmem_max "
-          f"{kernel_setting('net/core/rmem_max')}\n", flush=True)
-    compare(tools, rows_of_files(tools), args)
-    if args.kafka is None:
-        print("left out: everything with Kafka: not asked for (--kafka)")
-        return
-    with kafka_broker(args.kafka) as address:
-        for topic in ("bench.nfacctd", "bench.goflow2"):
-            make_topic(tools, address, topic)
-        compare(tools, rows_of_kafka(tools, address), args)
+    places = Places(args.pin)
+    print(f"records of 73 bytes (v5: 48), {100 * MAIL_SHARE:.0f} % mail, {args.repeat} × "
+          f"{args.seconds:g} s, net.core.rmem_max {kernel_setting('net/core/rmem_max')}, measured "
+          f"on processors {places.mine}, all else on {places.others}\n", flush=True)
+    goals = Goals()
+    for part in args.part.split(","):
+        if part not in RUN:
+            raise MeterError(f"--part {part}: there are {', '.join(PARTS)}")
+        RUN[part](tools, args, goals)
+    goals.print()

@@ -10,6 +10,22 @@ import time
 POLL_S = 0.1
 
 
+class Places:
+    """Which processors the measured program gets, and which all others (generator, broker): every
+    program has the same ones. Where there is one processor only, they share it."""
+
+    def __init__(self, pinned, workers=1):
+        cpus = sorted(os.sched_getaffinity(0))
+        pinned = pinned and len(cpus) > workers
+        self.mine = cpus[-workers:] if pinned else cpus
+        self.others = cpus[:-workers] if pinned else cpus
+
+    @staticmethod
+    def on(cpus, argv):
+        """The command line that runs there."""
+        return ["taskset", "-c", ",".join(map(str, cpus)), *argv]
+
+
 class MeterError(Exception):
     """A measured program did not do what a measurement needs."""
 
@@ -77,14 +93,14 @@ class Metered:
                 continue
         return total / 1e9
 
-    def peak_bytes(self):
-        """Sum of the processes' peak resident memory."""
+    def memory_bytes(self, name="VmHWM:"):
+        """Sum of the processes' peak resident memory; "VmRSS:" for what they have now."""
         total = 0
         for pid in self.pids():
             try:
                 with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as status:
                     total += sum(int(line.split()[1]) * 1024 for line in status
-                                 if line.startswith("VmHWM:"))
+                                 if line.startswith(name))
             except OSError:
                 continue
         return total

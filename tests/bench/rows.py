@@ -36,6 +36,7 @@ class Row:
 
     name = ""
     does = ""
+    key = ""             # its name among the goals
     ours = False
     top_rate = None      # flows a second that it is not asked to exceed, lossless search aside
     all_different = False    # no flow is sent twice: it would be counted with the first
@@ -58,6 +59,7 @@ class Floor(Row):
     """What the kernel asks of everybody."""
 
     name = "floor: recvmmsg and forget"
+    key = "floor"
     does = "nothing"
 
     def __init__(self, tools):
@@ -71,9 +73,11 @@ class Postern(Row):
     """Ours, with the mail flows on the embedded bus."""
 
     name = "postern-collector, smtp to embedded"
+    key = "ours"
     does = "mail flows as batches on the durable bus"
     ours = True
     publish = "smtp"
+    extra = ()    # more of the command line
 
     def __init__(self, tools):
         self.program = tools.find("postern-collector")
@@ -88,7 +92,7 @@ class Postern(Row):
     def argv(self, folder, port):
         return [self.program, "--listen", f"udp://127.0.0.1:{port}", "--networks", NETWORK,
                 "--rcvbuf", str(BUFFER_BYTES), "--publish", self.publish,
-                "--output", self.output(folder)]
+                "--output", self.output(folder), *self.extra]
 
     def flows_missing(self, folder, sent):
         with sqlite3.connect(os.path.join(folder, "bus")) as bus:
@@ -102,6 +106,7 @@ class PosternJson(Postern):
     """Ours, with the mail flows as text."""
 
     name = "postern-collector, smtp to json"
+    key = "json"
     does = "mail flows as JSON in a file"
 
     def output(self, folder):
@@ -109,6 +114,16 @@ class PosternJson(Postern):
 
     def flows_missing(self, folder, sent):
         return sent.mail - count_lines(os.path.join(folder, "flows.json"))
+
+
+class PosternWorkers(Postern):
+    """Ours, with several workers."""
+
+    def __init__(self, tools, workers):
+        super().__init__(tools)
+        self.key = f"workers {workers}"
+        self.name = f"postern-collector, {workers} worker{'s' if workers > 1 else ''}"
+        self.extra = ("--workers", str(workers))
 
 
 class PosternKafka(Postern):
@@ -134,6 +149,7 @@ class Nfacctd(Row):
     """pmacct's collector, told to keep port 25 only."""
 
     name = "nfacctd, filter on port 25"
+    key = "nfacctd"
     does = "counts the port 25 flows, drops the others"
     stop_signal = signal.SIGINT
     plugin = """plugins: print[mail]
@@ -159,7 +175,10 @@ plugin_pipe_size: 33554432
 
     def flows_missing(self, folder, sent):
         flows = 0
-        with open(os.path.join(folder, "mail.csv"), encoding="ascii") as table:
+        path = os.path.join(folder, "mail.csv")
+        if not os.path.exists(path):
+            return sent.mail    # it had nothing to write
+        with open(path, encoding="ascii") as table:
             column = table.readline().strip().split(",").index("FLOWS")
             for line in table:
                 flows += int(line.split(",")[column])
@@ -170,6 +189,7 @@ class NfacctdKafka(Nfacctd):
     """pmacct's collector with its Kafka plugin."""
 
     name = "nfacctd to Kafka, JSON"
+    key = "nfacctd"
     does = "every flow"
     top_rate = 150e3
     all_different = True
@@ -197,6 +217,7 @@ class Nfcapd(Row):
     """nfdump's collector."""
 
     name = "nfcapd"
+    key = "nfcapd"
     does = "writes its own file"
 
     def missing(self):
@@ -216,6 +237,7 @@ class Goflow2(Row):
     """goflow2 with protobuf into a file."""
 
     name = "goflow2 to a file, protobuf"
+    key = "goflow2"
     does = "every flow"
     top_rate = 80e3
 

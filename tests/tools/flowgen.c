@@ -91,6 +91,30 @@ static int connect_to(const char *target, GError **error)
     return fd;
 }
 
+/* The sender's address of one datagram. */
+typedef union {
+    struct cmsghdr align;
+    uint8_t bytes[CMSG_SPACE(sizeof(struct in_pktinfo))];
+} Source;
+
+/* Exporter N sends from 127.1.0.0 + N: every such address is this machine's. */
+static void set_sources(struct mmsghdr *headers, Source *sources, const uint32_t *from,
+                        unsigned length)
+{
+    for (unsigned i = 0; i < length; i++) {
+        struct msghdr *header = &headers[i].msg_hdr;
+        struct in_pktinfo info = {.ipi_spec_dst.s_addr = htonl(0x7f010000 + from[i])};
+
+        header->msg_control = sources[i].bytes;
+        header->msg_controllen = sizeof sources[i].bytes;
+        struct cmsghdr *c = CMSG_FIRSTHDR(header);
+        c->cmsg_level = IPPROTO_IP;
+        c->cmsg_type = IP_PKTINFO;
+        c->cmsg_len = CMSG_LEN(sizeof info);
+        memcpy(CMSG_DATA(c), &info, sizeof info);
+    }
+}
+
 /* Sends all of @headers. A refused datagram (nobody listens) is an error: nothing would be
  * measured. */
 static gboolean send_batch(int fd, struct mmsghdr *headers, unsigned length, GError **error)
@@ -120,6 +144,8 @@ static gboolean run_udp(const Job *job, Ring *ring, Sent *sent, GError **error)
     int fd = connect_to(job->target, error);
     struct mmsghdr headers[BATCH];
     struct iovec parts[BATCH];
+    Source sources[BATCH];
+    uint32_t from[BATCH];
     double start_s = monotonic_s();
     gboolean ok = fd >= 0;
     /* A slot may not be patched again while it waits in the batch. */
@@ -134,10 +160,13 @@ static gboolean run_udp(const Job *job, Ring *ring, Sent *sent, GError **error)
             const RingSlot *slot = ring_next(ring, sent->datagrams, now_ms);
 
             parts[length] = (struct iovec){slot->bytes, slot->length};
+            from[length] = slot->exporter;
             headers[length].msg_hdr = (struct msghdr){.msg_iov = &parts[length], .msg_iovlen = 1};
             count(sent, slot);
             length++;
         }
+        if (job->ring.exporters > 1)
+            set_sources(headers, sources, from, length);
         ok = send_batch(fd, headers, length, error);
         if (job->rate > 0)
             pace(start_s + (double)sent->records / job->rate);
@@ -276,6 +305,12 @@ static gboolean check(Job *job, const char *format, const char *network, const c
         return usage_error(error, "--ring is 1 to 1048576 datagrams");
     if (job->ring.domains < 1 || job->ring.domains > 1 << 16)
         return usage_error(error, "--domains is 1 to 65536");
+    if (job->ring.exporters < 1 || job->ring.exporters > 1 << 16)
+        return usage_error(error, "--exporters is 1 to 65536");
+    if (job->ring.churn < 1 || job->ring.churn > 1 << 14)
+        return usage_error(error, "--churn is 1 to 16384");
+    if (job->ring.exporters > 1 && job->target == NULL)
+        return usage_error(error, "--exporters needs HOST:PORT: a capture has one sender");
     if (job->ring.records < 1 || job->ring.records > ring_max_records(job->ring.dialect))
         return usage_error(error, "--records does not fit a datagram of 1400 bytes (v5: 28, "
                                   "v9 and ipfix: 18)");
@@ -291,7 +326,7 @@ static gboolean parse(int argc, char **argv, Job *job, GError **error)
     g_autofree char *at = NULL;
     g_auto(GStrv) rest = NULL;
     gint64 seed = 1, flows = 1000000;
-    gint slots = 2048, records = 18, domains = 1;
+    gint slots = 2048, records = 18, domains = 1, exporters = 1, churn = 1;
     const GOptionEntry entries[] = {
         {"format", 'f', 0, G_OPTION_ARG_STRING, &format, "v5, v9 or ipfix (ipfix)", "F"},
         {"count", 'n', 0, G_OPTION_ARG_INT64, &flows, "Send at least N flows (1000000)", "N"},
@@ -303,6 +338,9 @@ static gboolean parse(int argc, char **argv, Job *job, GError **error)
         {"network", 'o', 0, G_OPTION_ARG_STRING, &network, "Our network (198.18.0.0/16)", "CIDR"},
         {"records", 'k', 0, G_OPTION_ARG_INT, &records, "Records in a datagram (18)", "K"},
         {"domains", 'd', 0, G_OPTION_ARG_INT, &domains, "Observation domains in turns (1)", "D"},
+        {"exporters", 'e', 0, G_OPTION_ARG_INT, &exporters,
+         "Senders in turns, from 127.1.0.0 on, to a loopback address (1)", "E"},
+        {"churn", 'c', 0, G_OPTION_ARG_INT, &churn, "Template numbers in turns (1)", "N"},
         {"ring", 0, 0, G_OPTION_ARG_INT, &slots, "Different datagrams (2048)", "N"},
         {"seed", 's', 0, G_OPTION_ARG_INT64, &seed, "Same seed, same flows (1)", "S"},
         {"time", 't', 0, G_OPTION_ARG_STRING, &at, "Time of the first datagram (now)", "RFC3339"},
@@ -328,6 +366,8 @@ static gboolean parse(int argc, char **argv, Job *job, GError **error)
     job->ring.slots = (unsigned)MAX(slots, 0);
     job->ring.records = (unsigned)MAX(records, 0);
     job->ring.domains = (unsigned)MAX(domains, 0);
+    job->ring.exporters = (unsigned)MAX(exporters, 0);
+    job->ring.churn = (unsigned)MAX(churn, 0);
     return check(job, format, network, at, error);
 }
 

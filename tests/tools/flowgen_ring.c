@@ -6,6 +6,7 @@
 enum {
     PAYLOAD_MAX = 1400,
     TEMPLATE_ID = 300,
+    UNKNOWN_ELEMENT = 30000,
     UPTIME_MS = 86400 * 1000, /* the exporter booted a day before base_ms */
 };
 
@@ -97,7 +98,7 @@ struct Ring {
     unsigned length;
     RingSlot *slots;
     uint8_t *bytes;     /* length * PAYLOAD_MAX */
-    uint32_t *sequence; /* per domain */
+    uint32_t *sequence; /* per exporter and domain */
     uint64_t random;
     uint64_t values[V_COUNT]; /* of the record made last: its answer is the next one */
 };
@@ -283,7 +284,7 @@ Ring *ring_new(const RingSettings *settings)
     ring->length = templates + settings->slots;
     ring->slots = g_new0(RingSlot, ring->length);
     ring->bytes = g_malloc0_n(ring->length, PAYLOAD_MAX);
-    ring->sequence = g_new0(uint32_t, settings->domains);
+    ring->sequence = g_new0(uint32_t, (gsize)settings->exporters * settings->domains);
     for (unsigned i = 0; i < ring->length; i++) {
         RingSlot *slot = &ring->slots[i];
 
@@ -314,18 +315,41 @@ unsigned ring_length(const Ring *ring)
     return ring->length;
 }
 
+/* Template @turn of an exporter: its number, and a definition that changes when the number comes
+ * again. The last element becomes one that nobody knows, of the same width. */
+static void put_turn(const Ring *ring, const RingSlot *slot, uint64_t turn)
+{
+    const Dialect *d = ring->dialect;
+    uint16_t id = (uint16_t)(TEMPLATE_ID + turn % ring->settings.churn);
+    gboolean other = turn / ring->settings.churn % 2 != 0;
+    const Field *last = &d->layout[d->fields - 1];
+    uint8_t *set = slot->bytes + d->header_length;
+
+    if (slot->records > 0) {
+        put(set, 2, id);
+        return;
+    }
+    put(set + 4, 2, id);
+    put(set + 8 + 4 * (d->fields - 1), 2, other ? UNKNOWN_ELEMENT : last->element);
+}
+
 const RingSlot *ring_next(Ring *ring, uint64_t index, int64_t now_ms)
 {
     const Dialect *d = ring->dialect;
-    const RingSlot *slot = &ring->slots[index % ring->length];
+    RingSlot *slot = &ring->slots[index % ring->length];
     int64_t uptime_ms = now_ms - (ring->settings.base_ms - UPTIME_MS);
+    uint64_t round = index / ring->length;
 
-    put(slot->bytes + d->sequence_offset, 4, ring->sequence[slot->domain]);
+    slot->exporter = (uint32_t)(round % ring->settings.exporters);
+    uint32_t *sequence = &ring->sequence[slot->exporter * ring->settings.domains + slot->domain];
+    if (ring->settings.churn > 1 && d->template_set >= 0)
+        put_turn(ring, slot, round / ring->settings.exporters);
+    put(slot->bytes + d->sequence_offset, 4, *sequence);
     put(slot->bytes + d->seconds_offset, 4, (uint64_t)(now_ms / 1000));
     if (d->uptime_offset != 0)
         put(slot->bytes + d->uptime_offset, 4, (uint64_t)uptime_ms);
     if (d->version == 5)
         put(slot->bytes + 12, 4, (uint64_t)(now_ms % 1000) * 1000000);
-    ring->sequence[slot->domain] += d->sequence_packets ? 1 : slot->records;
+    *sequence += d->sequence_packets ? 1 : slot->records;
     return slot;
 }

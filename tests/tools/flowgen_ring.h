@@ -11,6 +11,10 @@
  *
  * With v9 and IPFIX the first slots hold the templates, one per domain, so templates come first and
  * are repeated once a round.
+ *
+ * Several exporters take turns: each sends a whole round, and has sequence numbers of its own.
+ * With a churn of N, each round of an exporter uses the next of N template numbers, and a number
+ * that comes again comes with another definition.
  */
 
 typedef enum {
@@ -25,6 +29,8 @@ typedef struct {
     unsigned slots;       /* data datagrams in the ring, >= 1 */
     unsigned records;     /* per datagram, 1 … ring_max_records() */
     unsigned domains;     /* observation domains that take turns, >= 1 */
+    unsigned exporters;   /* that take turns, >= 1 */
+    unsigned churn;       /* template numbers that take turns, >= 1 */
     double mail_share;    /* 0 … 1: share of records with port 25 on one side */
     uint32_t network;     /* our own network, host order */
     unsigned network_len; /* 8 … 30 */
@@ -35,8 +41,9 @@ typedef struct {
     uint8_t *bytes; /* borrowed from the ring */
     uint32_t length;
     uint32_t domain;
-    uint32_t records; /* 0: a template datagram */
-    uint32_t mail;    /* of these, records with port 25 */
+    uint32_t exporter; /* who sends it this time, from 0 */
+    uint32_t records;  /* 0: a template datagram */
+    uint32_t mail;     /* of these, records with port 25 */
 } RingSlot;
 
 typedef struct Ring Ring;
