@@ -197,16 +197,21 @@ static gboolean probe_due(const Run *run)
 static void decode_fixed(Run *run, PstCursor *set, gsize len)
 {
     static const guint32 bases[1] = {0};
-    const guint8 *bytes = NULL;
-    while (pst_cursor_left(set) >= len) {
-        bytes = pst_cursor_take(set, len);
-        run->records++;
-        if (!is_other(run, bytes, bases))
-            decode_record(run, bytes, len, bases);
+    const DecoderOptions *options = &run->decoder->options;
+    const Plan *plan = run->template->plan;
+    const gboolean skips = options->mail_only && !run->template->options;
+    const guint n = (guint)(pst_cursor_left(set) / len);
+    const guint8 *records = pst_cursor_take(set, n * len);
+    run->records += n;
+    for (guint i = 0; i < n; i++) {
+        if (skips)
+            i += plan_skip_others(plan, records + i * len, n - i, options->ports);
+        if (i < n)
+            decode_record(run, records + i * len, len, bases);
     }
-    if (bytes != NULL && probe_due(run)) {
+    if (n > 0 && probe_due(run)) {
         run->domain->probed_ns = run->context.received_ns;
-        decode_record(run, bytes, len, bases);
+        decode_record(run, records + (n - 1) * len, len, bases);
     }
 }
 

@@ -240,6 +240,25 @@ gboolean plan_may_be_mail(const Plan *plan, const guint8 *record, const guint32 
            spot_in(&plan->spot_dst_port, record, bases, ports);
 }
 
+guint plan_skip_others(const Plan *plan, const guint8 *records, guint n, const PortSet *ports)
+{
+    const gsize len = plan->segment_len[0];
+    const gboolean src = plan->spot_src_port.present, dst = plan->spot_dst_port.present;
+    const guint8 *proto_at = records + plan->spot_proto.offset;
+    const guint8 *src_at = records + plan->spot_src_port.offset;
+    const guint8 *dst_at = records + plan->spot_dst_port.offset;
+    if (G_UNLIKELY(plan->sightless))
+        return 0;
+    for (guint i = 0; i < n; i++, proto_at += len, src_at += len, dst_at += len) {
+        if (plan->spot_proto.present && *proto_at != PROTO_TCP)
+            continue;
+        if ((src && portset_has(ports, pst_load_be16(src_at))) ||
+            (dst && portset_has(ports, pst_load_be16(dst_at))))
+            return i;
+    }
+    return n;
+}
+
 gboolean plan_can_be_mail(const Plan *plan)
 {
     gboolean tcp = plan->spot_proto.present || plan->proto == PROTO_TCP;

@@ -116,6 +116,42 @@ static void see(gpointer user, const Record *record)
     seen->last = *record;
 }
 
+/* Templates with and without protocol and ports, some of odd widths; the bytes are few values, so
+ * that mail is not rare. */
+Test(plan, skips_as_many_records_as_it_would_leave_one_by_one)
+{
+    static const Field some[] = {
+        {.id = 4, .len = 1},  {.id = 7, .len = 2},   {.id = 11, .len = 2}, {.id = 8, .len = 4},
+        {.id = 11, .len = 1}, {.id = 182, .len = 2}, {.id = 1, .len = 4},
+    };
+    static PortSet ports;
+    static const guint32 bases[1] = {0};
+    static const guint8 values[] = {0, 0, 6, 25, 25};
+    portset_add(&ports, 25);
+    GRand *rand = g_rand_new_with_seed(4);
+    guint mail = 0;
+    for (guint round = 0; round < 2000; round++) {
+        Field fields[6];
+        guint8 bytes[64];
+        gsize n = (gsize)g_rand_int_range(rand, 1, 7);
+        for (gsize i = 0; i < n; i++)
+            fields[i] = some[g_rand_int_range(rand, 0, G_N_ELEMENTS(some))];
+        for (gsize i = 0; i < sizeof bytes; i++)
+            bytes[i] = values[g_rand_int_range(rand, 0, G_N_ELEMENTS(values))];
+        g_autoptr(Template) template = template_with(fields, n);
+        gsize len = plan_fixed_len(template->plan);
+        guint records = (guint)(sizeof bytes / len), first = 0;
+        while (first < records &&
+               !plan_may_be_mail(template->plan, bytes + first * len, bases, &ports))
+            first++;
+        mail += first < records;
+        cr_assert_eq(plan_skip_others(template->plan, bytes, records, &ports), first, "round %u",
+                     round);
+    }
+    cr_assert_gt(mail, 100);
+    g_rand_free(rand);
+}
+
 Test(fixbuf, decodes_what_the_plan_is_held_against)
 {
     g_autoptr(Fixbuf) fixbuf = fixbuf_new();
