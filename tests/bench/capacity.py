@@ -13,6 +13,7 @@ from stream import Stream, flows_per_cpu_s, highest_lossless, measure, start_sen
 from table import print_table, short
 
 SMALL_RING = 64         # an exporter's turn, where several send
+NOT_FOR_MEMORY = ("floor", "resting floor", "json")
 SOAK_EXPORTERS = 1000
 SOAK_TEMPLATES = 16     # numbers an exporter goes through, each time with another definition
 SOAK_LOOKS = 10
@@ -76,7 +77,7 @@ def run_memory(tools, args, goals):
     """What an exporter with templates costs, where it is one of many."""
     lines = []
     for row in rows_of_files(tools):
-        if row.missing() or args.only not in row.name or row.key in ("floor", "json"):
+        if row.missing() or args.only not in row.name or row.key in NOT_FOR_MEMORY:
             continue
         flows = 2 * args.exporters * args.records    # each exporter has two turns
         seconds = args.exporters / 2000

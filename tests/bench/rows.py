@@ -69,6 +69,16 @@ class Floor(Row):
         return [self.program, str(port)]
 
 
+class RestingFloor(Floor):
+    """The same with as few wake-ups as ours."""
+
+    name = "floor that rests 1 ms"
+    key = "resting floor"
+
+    def argv(self, folder, port):
+        return [self.program, str(port), "999"]
+
+
 class Postern(Row):
     """Ours, with the mail flows on the embedded bus."""
 
@@ -282,7 +292,7 @@ class Goflow2Kafka(Goflow2):
 
 def rows_of_files(tools):
     """Those that need nothing but a disk."""
-    return [Floor(tools), Postern(tools), PosternJson(tools), Nfacctd(), Nfcapd(), Goflow2()]
+    return [Floor(tools), RestingFloor(tools), Postern(tools), PosternJson(tools), Nfacctd(), Nfcapd(), Goflow2()]
 
 
 def rows_of_kafka(tools, address):
