@@ -34,8 +34,8 @@ const guint8 *plan_measure(const Plan *plan, PstCursor *set, guint32 *out_bases)
 /* FALSE: the record is surely no TCP on one of @ports. TRUE: it may be; decode and look. */
 gboolean plan_may_be_mail(const Plan *plan, const guint8 *record, const guint32 *bases,
                           const PortSet *ports);
-/* The same for the first of @n records of plan_fixed_len() bytes: the index of the first that may be
- * mail, or @n. */
+/* The same for the first of @n records of plan_fixed_len() bytes: the index of the first that may
+ * be mail, or @n. */
 guint plan_skip_others(const Plan *plan, const guint8 *records, guint n, const PortSet *ports);
 /* FALSE: no record of this plan can be: it carries no ports, or no protocol. */
 gboolean plan_can_be_mail(const Plan *plan);
