@@ -30,6 +30,7 @@ typedef struct {
     guint32 sequence;
     guint32 domain;
     guint16 records;     /* v5: number of records; else 0: not known before decoding */
+    guint32 options;     /* records of options data; known after decoding */
     guint32 header_rate; /* v5: sampling interval of the header; 0: none */
     gboolean overrun;    /* a set reached beyond the message */
     PstCursor body;      /* what is left of it */

@@ -453,7 +453,9 @@ static void take_message(Decoder *decoder, Domain *domain, const Session *sessio
                    .domain = domain,
                    .template = template,
                    .context = context_of(domain, message, received_ns)};
-        records += decode_set(&run, set.body);
+        guint32 found = decode_set(&run, set.body);
+        records += found;
+        message->options += template->options ? found : 0;
         if (run.broken > 0)
             why = PST_LOSS_MALFORMED;
         unread += run.broken;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "ledger.h"
+#include "ledger_parts.h"
 
 #include <math.h>
 
@@ -12,29 +12,11 @@ enum { REORDER_DATAGRAMS = 64 };
 /* A jump beyond this is a new counter, not a loss: datagrams, and records. */
 enum { JUMP_DATAGRAMS = 1000000, JUMP_RECORDS = 8000000 };
 enum { UPTIME_BACK_MS = 1000, RECORD_BYTES_USUAL = 50 };
+/* Below this two numberings that began together may meet by chance. */
+enum { JOIN_MIN = 16 };
 /* After our own restart: how much faster than ever seen a number may have grown, and for how long
  * a time at most that is reckoned. */
 enum { RATE_SLACK = 4, AWAY_S_MAX = 14 * 86400 };
-
-/* A message that held data which could not be decoded at once. */
-typedef enum {
-    UNREAD_NEW,   /* it is still being decoded */
-    UNREAD_OPEN,  /* the next message will tell how many records these were */
-    UNREAD_TOLD,  /* it has */
-    UNREAD_LOOSE, /* no message will: datagrams are counted. Each set is charged by itself */
-    UNREAD_COPY   /* of a datagram that came twice: nothing is missing */
-} UnreadState;
-
-struct Unread {
-    guint8 state;
-    guint8 why; /* PstLoss of what is never decoded */
-    guint16 port;
-    guint32 sequence; /* of the message */
-    guint32 sets;     /* that are still held */
-    guint32 decoded;  /* records, late */
-    guint32 records;  /* TOLD: there were so many */
-    guint32 guess;    /* records in what was thrown away */
-};
 
 static guint64 random_id(void)
 {
@@ -79,12 +61,12 @@ static void drop_gap(Sequence *sequence, guint i)
             (sequence->n_gaps - i) * sizeof sequence->gaps[0]);
 }
 
-static guint64 gap_datagrams(const Sequence *sequence, const Gap *gap)
+guint64 ledger_gap_datagrams(const Sequence *sequence, const Gap *gap)
 {
     return sequence->datagrams ? gap->len : (guint64)ceil(gap->len / MAX(sequence->mean, 1.0));
 }
 
-static guint64 gap_records(const Sequence *sequence, const Gap *gap)
+guint64 ledger_gap_records(const Sequence *sequence, const Gap *gap)
 {
     return sequence->datagrams ? (guint64)llround(gap->len * MAX(sequence->mean, 1.0)) : gap->len;
 }
@@ -92,8 +74,8 @@ static guint64 gap_records(const Sequence *sequence, const Gap *gap)
 static void charge(Ledger *ledger, const Sequence *sequence, const Gap *gap,
                    guint64 *kernel_datagrams)
 {
-    double datagrams = (double)gap_datagrams(sequence, gap);
-    guint64 records = gap_records(sequence, gap);
+    double datagrams = (double)ledger_gap_datagrams(sequence, gap);
+    guint64 records = ledger_gap_records(sequence, gap);
     ledger->lost_datagrams += (guint64)datagrams;
     if (gap->down) {
         ledger_lose(ledger, PST_LOSS_DOWN, records);
@@ -129,153 +111,15 @@ static void settle_doubted(Ledger *ledger, Sequence *sequence, gboolean copies)
     sequence->doubted_times = 0;
 }
 
-/* ---- what could not be decoded ---- */
-
-/* The oldest of that message for which @fits. */
-static Unread *unread_find(Ledger *ledger, guint16 port, guint32 sequence,
-                           gboolean (*fits)(const Unread *unread))
-{
-    for (guint i = 0; ledger->unread != NULL && i < ledger->unread->len; i++) {
-        Unread *unread = &g_array_index(ledger->unread, Unread, i);
-        if (unread->port == port && unread->sequence == sequence && fits(unread))
-            return unread;
-    }
-    return NULL;
-}
-
-static gboolean is_new(const Unread *unread)
-{
-    return unread->state == UNREAD_NEW;
-}
-
-static gboolean is_open(const Unread *unread)
-{
-    return unread->state == UNREAD_OPEN;
-}
-
-static gboolean is_held(const Unread *unread)
-{
-    return unread->sets > 0;
-}
-
-/* Records whose number is known: those that were not decoded are lost. */
-static void unread_close(Ledger *ledger, Unread *unread)
-{
-    if (unread->state == UNREAD_TOLD && unread->records > unread->decoded)
-        ledger_lose(ledger, unread->why, unread->records - unread->decoded);
-    guint i = (guint)(unread - (Unread *)(void *)ledger->unread->data);
-    g_array_remove_index(ledger->unread, i);
-}
-
-/* That of the message that is being decoded. */
-static Unread *unread_ensure(Ledger *ledger, guint16 port, guint32 sequence)
-{
-    Unread *unread = unread_find(ledger, port, sequence, is_new);
-    if (unread != NULL)
-        return unread;
-    if (ledger->unread == NULL)
-        ledger->unread = g_array_new(FALSE, TRUE, sizeof(Unread));
-    if (ledger->unread->len >= LEDGER_UNREAD)
-        unread_close(ledger, &g_array_index(ledger->unread, Unread, 0));
-    Unread fresh = {.port = port, .sequence = sequence, .why = PST_LOSS_NO_TEMPLATE};
-    g_array_append_val(ledger->unread, fresh);
-    return &g_array_index(ledger->unread, Unread, ledger->unread->len - 1);
-}
-
-/* The numbering has gone on: there were @records in what could not be decoded. */
-static void unread_told(Ledger *ledger, guint16 port, guint32 sequence, guint32 records)
-{
-    Unread *unread = unread_find(ledger, port, sequence, is_open);
-    if (unread == NULL) { /* forgotten in a storm of them */
-        ledger_lose(ledger, PST_LOSS_NO_TEMPLATE, records);
-        return;
-    }
-    unread->state = UNREAD_TOLD;
-    unread->records = records;
-    if (unread->sets == 0)
-        unread_close(ledger, unread);
-}
-
-/* No number will tell how many they were: what is thrown away is charged by a guess. */
-static void unread_loosen(Ledger *ledger, Unread *unread)
-{
-    gboolean known = unread->why == PST_LOSS_NO_TEMPLATE;
-    ledger_lose(ledger, unread->why, known ? unread->guess : MAX(unread->guess, 1));
-    unread->state = UNREAD_LOOSE;
-    if (unread->sets == 0)
-        unread_close(ledger, unread);
-}
-
-/* The sequence whose newest message is @unread's; NULL: it has gone on. */
-static Sequence *sequence_at(Ledger *ledger, const Unread *unread)
+/* The sequence of @port; NULL: it has none yet. */
+Sequence *ledger_sequence_find(Ledger *ledger, guint16 port)
 {
     for (guint i = 0; i < LEDGER_PORTS; i++) {
         Sequence *sequence = &ledger->sequences[i];
-        if (sequence->valid && sequence->port == unread->port && sequence->slack > 0 &&
-            sequence->newest == unread->sequence)
+        if (sequence->valid && (sequence->port == port || sequence->other_port == port))
             return sequence;
     }
     return NULL;
-}
-
-/* All of it was decoded before the next message came: its numbers are used up. */
-static void unread_complete(Ledger *ledger, Unread *unread, Sequence *sequence)
-{
-    sequence->expected += unread->decoded;
-    sequence->slack = 0;
-    unread->state = UNREAD_TOLD;
-    unread->records = unread->decoded;
-    unread_close(ledger, unread);
-}
-
-/* One set less is held of @unread. */
-static void unread_settle(Ledger *ledger, Unread *unread)
-{
-    if (--unread->sets > 0 || unread->state == UNREAD_NEW)
-        return;
-    if (unread->state != UNREAD_OPEN) {
-        unread_close(ledger, unread);
-        return;
-    }
-    Sequence *sequence = sequence_at(ledger, unread);
-    if (sequence == NULL)
-        unread_loosen(ledger, unread);
-    else if (unread->guess == 0 && unread->why == PST_LOSS_NO_TEMPLATE)
-        unread_complete(ledger, unread, sequence);
-}
-
-void ledger_held(Ledger *ledger, const Message *message, guint16 port)
-{
-    unread_ensure(ledger, port, message->sequence)->sets++;
-}
-
-void ledger_late(Ledger *ledger, const Message *message, guint16 port, guint32 records)
-{
-    Unread *unread = unread_find(ledger, port, message->sequence, is_held);
-    ledger->received += records;
-    if (unread == NULL)
-        return;
-    unread->decoded += records;
-    if (unread->state == UNREAD_COPY)
-        ledger->twice += records;
-    unread_settle(ledger, unread);
-}
-
-void ledger_held_lost(Ledger *ledger, const Message *message, guint16 port, gsize bytes)
-{
-    Unread *unread = unread_find(ledger, port, message->sequence, is_held);
-    guint64 guess = ledger_estimate(bytes);
-    if (unread == NULL || unread->state == UNREAD_LOOSE)
-        ledger_lose(ledger, PST_LOSS_NO_TEMPLATE, guess);
-    if (unread == NULL)
-        return;
-    unread->guess += (guint32)guess;
-    unread_settle(ledger, unread);
-}
-
-void ledger_not_held(Ledger *ledger, const Message *message, guint16 port, gsize bytes)
-{
-    unread_ensure(ledger, port, message->sequence)->guess += (guint32)ledger_estimate(bytes);
 }
 
 /* What was known of a numbering that has ended. */
@@ -286,7 +130,7 @@ static void end_sequence(Ledger *ledger, Sequence *sequence)
         charge_oldest(ledger, sequence, &none);
     settle_doubted(ledger, sequence, TRUE);
     Unread *unread =
-        sequence->slack > 0 ? unread_find(ledger, sequence->port, sequence->newest, is_open) : NULL;
+        sequence->slack > 0 ? unread_open(ledger, sequence->port, sequence->newest) : NULL;
     sequence->slack = 0;
     sequence->marked_ns = 0;
     if (unread != NULL)
@@ -297,6 +141,8 @@ void ledger_end(Ledger *ledger, guint16 port)
 {
     for (guint i = 0; i < LEDGER_PORTS; i++) {
         Sequence *sequence = &ledger->sequences[i];
+        if (sequence->other_port == port)
+            sequence->other_port = 0;
         if (!sequence->valid || sequence->port != port)
             continue;
         end_sequence(ledger, sequence);
@@ -304,20 +150,41 @@ void ledger_end(Ledger *ledger, guint16 port)
     }
 }
 
-/* The sequence of @port; a new port takes the place of the one that was idle longest. */
-static Sequence *sequence_of(Ledger *ledger, guint16 port, gint64 now_ns)
+/* A new port that goes on with the numbering of another (and so is no session of its own). */
+static Sequence *sequence_join(Ledger *ledger, const Message *message, guint16 port)
+{
+    for (guint i = 0; i < LEDGER_PORTS; i++) {
+        Sequence *sequence = &ledger->sequences[i];
+        if (sequence->valid && !sequence->alone && sequence->other_port == 0 &&
+            sequence->version == message->version && sequence->expected == message->sequence &&
+            message->sequence > JOIN_MIN) {
+            sequence->other_port = port;
+            return sequence;
+        }
+    }
+    return NULL;
+}
+
+/* A new port takes the place of the one that was idle longest. */
+Sequence *ledger_sequence_new(Ledger *ledger, guint16 port, gint64 now_ns)
 {
     Sequence *oldest = &ledger->sequences[0];
     for (guint i = 0; i < LEDGER_PORTS; i++) {
         Sequence *sequence = &ledger->sequences[i];
-        if (sequence->valid && sequence->port == port)
-            return sequence;
         if (oldest->valid && (!sequence->valid || sequence->used_ns < oldest->used_ns))
             oldest = sequence;
     }
     end_sequence(ledger, oldest);
     *oldest = (Sequence){.port = port, .used_ns = now_ns};
     return oldest;
+}
+
+static Sequence *sequence_for(Ledger *ledger, const Message *message, guint16 port, gint64 now_ns)
+{
+    Sequence *sequence = ledger_sequence_find(ledger, port);
+    if (sequence == NULL)
+        sequence = sequence_join(ledger, message, port);
+    return sequence != NULL ? sequence : ledger_sequence_new(ledger, port, now_ns);
 }
 
 /* ---- the numbering ---- */
@@ -403,6 +270,21 @@ static gint32 jump_max(const Sequence *sequence, gint64 now_ns)
     return (gint32)CLAMP(grown, jump, G_MAXINT32);
 }
 
+/* The first message behind options data tells if the exporter counts them: it is behind what is
+ * expected by just so many, or ahead. A copy of the options data looks alike, but has nothing else
+ * in it. */
+static void judge_options(Sequence *sequence, const Message *message, guint32 records)
+{
+    gint32 ahead = (gint32)(message->sequence - sequence->expected);
+    gint32 options = (gint32)MIN(sequence->options, G_MAXINT32);
+    if (sequence->datagrams || options == 0 || records == message->options)
+        return;
+    if (ahead != (sequence->without_options ? options : -options))
+        return;
+    sequence->without_options = !sequence->without_options;
+    sequence->expected = message->sequence;
+}
+
 /* What the number says about the message at @at that uses up @len numbers. */
 static Place follow(Ledger *ledger, Sequence *sequence, guint32 at, guint32 len, gint64 now_ns)
 {
@@ -428,7 +310,7 @@ static Place follow(Ledger *ledger, Sequence *sequence, guint32 at, guint32 len,
     return PLACE_NEWEST;
 }
 
-static gboolean uptime_fell(const Sequence *sequence, const Message *message)
+gboolean ledger_uptime_fell(const Sequence *sequence, const Message *message)
 {
     return message->has_uptime &&
            (gint32)(sequence->uptime_ms - message->uptime_ms) > UPTIME_BACK_MS;
@@ -475,14 +357,16 @@ static Place place_message(Ledger *ledger, Sequence *sequence, const Message *me
         start_sequence(ledger, sequence, message, records);
         return PLACE_NEWEST;
     }
-    if (uptime_fell(sequence, message)) {
+    if (ledger_uptime_fell(sequence, message)) {
         ledger->restarts++;
         start_sequence(ledger, sequence, message, records);
         return PLACE_NEWEST;
     }
     if (message->version != VERSION_V5)
         judge_unit(ledger, sequence, message->sequence);
-    return follow(ledger, sequence, message->sequence, sequence->datagrams ? 1 : records, now_ns);
+    judge_options(sequence, message, records);
+    guint32 numbered = records - (sequence->without_options ? message->options : 0);
+    return follow(ledger, sequence, message->sequence, sequence->datagrams ? 1 : numbered, now_ns);
 }
 
 static void count_copy(Ledger *ledger, Sequence *sequence, guint32 records)
@@ -520,12 +404,15 @@ static void take_unread(Ledger *ledger, Sequence *sequence, guint32 behind, gsiz
 void ledger_message(Ledger *ledger, const Message *message, guint16 port, guint32 records,
                     gsize unread, PstLoss why, gint64 now_ns)
 {
-    Sequence *sequence = sequence_of(ledger, port, now_ns);
+    Sequence *sequence = sequence_for(ledger, message, port, now_ns);
     ledger->datagrams++;
     ledger->received += records;
     Place place = place_message(ledger, sequence, message, records, now_ns);
-    if (place == PLACE_COPY)
+    if (place == PLACE_COPY) {
         count_copy(ledger, sequence, records);
+        sequence->alone |= sequence->other_port != 0; /* two numberings, after all */
+        sequence->other_port = 0;
+    }
     if (records > 0)
         sequence->mean += (records - sequence->mean) / 16;
     sequence->resumed = FALSE;
@@ -534,6 +421,7 @@ void ledger_message(Ledger *ledger, const Message *message, guint16 port, guint3
     sequence->last = message->sequence;
     sequence->last_records = records;
     if (place == PLACE_NEWEST) {
+        sequence->options = message->options;
         sequence->newest = message->sequence;
         sequence->slack = sequence->datagrams ? 0 : (guint32)MIN(unread, G_MAXINT32);
     }
@@ -577,97 +465,6 @@ guint64 ledger_expected_datagrams(const Ledger *ledger)
     return ledger->earlier_datagrams + ledger->datagrams - ledger->duplicates +
            ledger->lost_datagrams;
 }
-
-/* ---- over a restart ---- */
-
-/* Peaks are remembered, and slowly forgotten. */
-static void note_rate(Sequence *sequence, gint64 now_ns)
-{
-    gint64 passed_ns = now_ns - sequence->marked_ns;
-    gint32 numbers = (gint32)(sequence->expected - sequence->marked);
-    if (sequence->marked_ns != 0 && passed_ns >= NS_PER_S / 2 && numbers >= 0) {
-        double rate = numbers * 1e9 / (double)passed_ns;
-        sequence->per_s =
-            MAX((guint32)MIN(rate, G_MAXINT32), sequence->per_s - sequence->per_s / 256);
-    }
-    sequence->marked = sequence->expected;
-    sequence->marked_ns = now_ns;
-}
-
-/* What has passed in the numbering and is not yet charged to anybody. */
-static void add_undecided(const Ledger *ledger, LedgerMark *mark)
-{
-    for (guint i = 0; i < LEDGER_PORTS; i++) {
-        const Sequence *sequence = &ledger->sequences[i];
-        for (guint gap = 0; gap < sequence->n_gaps; gap++) {
-            mark->expected += gap_records(sequence, &sequence->gaps[gap]);
-            mark->expected_datagrams += gap_datagrams(sequence, &sequence->gaps[gap]);
-        }
-    }
-    for (guint i = 0; ledger->unread != NULL && i < ledger->unread->len; i++) {
-        const Unread *unread = &g_array_index(ledger->unread, Unread, i);
-        if (unread->state == UNREAD_TOLD && unread->records > unread->decoded)
-            mark->expected += unread->records - unread->decoded;
-    }
-}
-
-void ledger_mark(Ledger *ledger, gint64 now_ns, LedgerMark *out)
-{
-    *out = (LedgerMark){.id = ledger->id,
-                        .expected = ledger_expected(ledger),
-                        .expected_datagrams = ledger_expected_datagrams(ledger)};
-    add_undecided(ledger, out);
-    for (guint i = 0; i < LEDGER_PORTS; i++) {
-        Sequence *sequence = &ledger->sequences[i];
-        if (!sequence->valid)
-            continue;
-        note_rate(sequence, now_ns);
-        out->sequences[out->n++] = (SequenceMark){.version = sequence->version,
-                                                  .port = sequence->port,
-                                                  .datagrams = sequence->datagrams,
-                                                  .expected = sequence->expected,
-                                                  .uptime_ms = sequence->uptime_ms,
-                                                  .per_s = sequence->per_s,
-                                                  .mean = sequence->mean,
-                                                  .used_ns = sequence->used_ns};
-    }
-}
-
-void ledger_resume(Ledger *ledger, guint64 id, guint64 expected, guint64 expected_datagrams)
-{
-    if (id == 0 || id > G_MAXINT64)
-        return;
-    ledger->id = id;
-    ledger->earlier = MIN(expected, G_MAXINT64);
-    ledger->earlier_datagrams = MIN(expected_datagrams, G_MAXINT64);
-}
-
-void ledger_resume_sequence(Ledger *ledger, const SequenceMark *mark)
-{
-    Sequence *sequence = sequence_of(ledger, mark->port, mark->used_ns);
-    *sequence = (Sequence){.valid = TRUE,
-                           .resumed = TRUE,
-                           .version = mark->version,
-                           .port = mark->port,
-                           .datagrams = mark->datagrams,
-                           .expected = mark->expected,
-                           .uptime_ms = mark->uptime_ms,
-                           .per_s = mark->per_s,
-                           .mean = mark->mean,
-                           .used_ns = mark->used_ns};
-}
-
-gboolean ledger_resumed_anew(const Ledger *ledger, const Message *message, guint16 port)
-{
-    for (guint i = 0; i < LEDGER_PORTS; i++) {
-        const Sequence *sequence = &ledger->sequences[i];
-        if (sequence->valid && sequence->resumed && sequence->port == port)
-            return sequence->version == message->version && uptime_fell(sequence, message);
-    }
-    return FALSE;
-}
-
-/* ---- beats ---- */
 
 /* All that has ever grown. */
 static PstHeartbeat grown(const Ledger *ledger)

@@ -15,13 +15,14 @@
  *                  └─ far behind, or uptime fell: a restart, nothing lost
  *
  * Some exporters count datagrams in IPFIX, or records in v9: LEDGER_DOUBTS messages in a row that
- * count so turn the unit over; meanwhile nothing is judged.
- * A gap is charged to the first cause that is known: datagrams of this domain that were malformed,
- * then our socket's queue (kernel), then the network.
- * How many records stand in data that cannot be decoded, the next message's number tells: they are
- * charged when it has come and when no hold keeps any of them any more.
- * Counted by references, because batches on their way to the bus still charge it.
- * Thread: the worker's.
+ * count so turn the unit over; meanwhile nothing is judged. Some do not count options data
+ * (pfSense's softflowd): the first message behind some tells. Some send templates and options from
+ * a port of their own, in the numbering of the other: a port that begins with the very number that
+ * is expected of another goes on with that one's. A gap is charged to the first cause that is
+ * known: datagrams of this domain that were malformed, then our socket's queue (kernel), then the
+ * network. How many records stand in data that cannot be decoded, the next message's number tells:
+ * they are charged when it has come and when no hold keeps any of them any more. Counted by
+ * references, because batches on their way to the bus still charge it. Thread: the worker's.
  */
 #include "datagram.h"
 
@@ -61,9 +62,13 @@ typedef struct {
     guint8 doubts;      /* messages in a row that counted the other way */
     guint16 version;
     guint16 port;
-    guint32 last;         /* sequence number of the last message … */
-    guint32 last_records; /* … and its records */
-    guint32 expected;     /* next sequence number */
+    guint16 other_port;       /* that shares the numbering; 0: none */
+    gboolean alone;           /* one seemed to share it, and did not */
+    gboolean without_options; /* records of options data have no numbers */
+    guint32 options;          /* … so many were in the newest message */
+    guint32 last;             /* sequence number of the last message … */
+    guint32 last_records;     /* … and its records */
+    guint32 expected;         /* next sequence number */
     guint32 uptime_ms;
     guint32 slack;         /* sequence numbers that the newest message may have used up unseen */
     guint32 newest;        /* sequence number of that message */
