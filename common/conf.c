@@ -441,7 +441,8 @@ static gboolean is_secret(const char *name)
     return g_str_has_suffix(name, "password") || g_str_has_suffix(name, "secret");
 }
 
-static char *value_text(const PstConfRow *row, gconstpointer target)
+/* As it would stand in the file; secrets are shown as stars if @hidden. */
+static char *value_text(const PstConfRow *row, gconstpointer target, gboolean hidden)
 {
     const void *field = (const char *)target + row->offset;
     switch (row->type) {
@@ -460,6 +461,8 @@ static char *value_text(const PstConfRow *row, gconstpointer target)
         const char *text = *(char *const *)field;
         if (text == NULL)
             return g_strdup("");
+        if (!hidden)
+            return g_strdup(text);
         return is_secret(row->name) ? g_strdup("***") : hide_password(text);
     }
     case PST_CONF_ENUM: {
@@ -480,11 +483,24 @@ void pst_conf_show(const PstConfRow *rows, gconstpointer target, FILE *out)
             fprintf(out, "%s[%s]\n", *section != '\0' ? "\n" : "", row->section);
         section = row->section;
         g_autofree char *what = allowed(row);
-        g_autofree char *value = value_text(row, target);
+        g_autofree char *value = value_text(row, target, TRUE);
         fprintf(out, "\n# %s\n# %s%s%s; default %s; %s\n%s = %s\n", row->help, what,
                 *row->unit != '\0' ? "; unit: " : "", row->unit,
                 *row->def != '\0' ? row->def : "not set",
                 row->reloadable ? "a reload changes it" : "a change needs a restart", row->name,
                 value);
     }
+}
+
+char *pst_conf_changed(const PstConfRow *rows, gconstpointer a, gconstpointer b,
+                       gboolean reloadable)
+{
+    g_autoptr(GString) names = g_string_new(NULL);
+    for (const PstConfRow *row = rows; row->name != NULL; row++) {
+        g_autofree char *before = value_text(row, a, FALSE);
+        g_autofree char *after = value_text(row, b, FALSE);
+        if (row->reloadable == reloadable && strcmp(before, after) != 0)
+            g_string_append_printf(names, "%s%s", names->len > 0 ? ", " : "", row->name);
+    }
+    return names->len > 0 ? g_strdup(names->str) : NULL;
 }

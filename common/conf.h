@@ -60,5 +60,9 @@ gboolean pst_conf_set(const PstConfRow *rows, const char *section, const char *n
  * Values of keys whose name ends in "password" or "secret" are shown as "***", and so is a
  * password= inside a connection string. */
 void pst_conf_show(const PstConfRow *rows, gconstpointer target, FILE *out);
+/* The names of the keys, reloadable ones or the others, whose values differ between @a and @b:
+ * "listen, output"; NULL: none. Given. */
+char *pst_conf_changed(const PstConfRow *rows, gconstpointer a, gconstpointer b,
+                       gboolean reloadable);
 /* Frees what the rows own inside @target (not @target). */
 void pst_conf_clear(const PstConfRow *rows, gpointer target);

@@ -184,3 +184,17 @@ Test(conf, shows_itself_so_that_it_can_be_read_again)
     cr_assert_eq(target.idle_s, 300);
     cr_assert_eq(target.mode, 1);
 }
+
+Test(conf, names_the_keys_that_changed)
+{
+    Target other = {0};
+    pst_conf_defaults(rows, &other);
+    cr_assert_null(pst_conf_changed(rows, &target, &other, TRUE));
+    other.workers = 3;
+    g_free(other.mail_password);
+    other.mail_password = g_strdup("geheim");
+    g_autofree char *names = pst_conf_changed(rows, &target, &other, TRUE);
+    cr_assert_str_eq(names, "workers, mail_password");
+    cr_assert_null(pst_conf_changed(rows, &target, &other, FALSE), "all of them are reloadable");
+    pst_conf_clear(rows, &other);
+}
