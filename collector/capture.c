@@ -5,6 +5,7 @@
 #include <pcap/pcap.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "capture_ipfix.h"
 #include "packet.h"
@@ -14,7 +15,6 @@
 struct Capture {
     FILE *file; /* IPFIX: ours; pcap: libpcap's */
     guint64 size;
-    guint64 position;
     pcap_t *pcap; /* NULL: an IPFIX file */
     int link;
     guint8 *message; /* IPFIX: the current one; owned */
@@ -22,7 +22,7 @@ struct Capture {
 
 static FILE *open_file(const char *path, guint64 *out_size, GError **error)
 {
-    FILE *file = fopen(path, "rbe");
+    FILE *file = strcmp(path, "-") == 0 ? fdopen(dup(STDIN_FILENO), "rb") : fopen(path, "rbe");
     struct stat status;
     if (file == NULL || fstat(fileno(file), &status) != 0) {
         g_set_error(error, PST_ERROR, PST_ERROR_IO, "%s: %s", path, g_strerror(errno));
@@ -94,7 +94,6 @@ static CaptureItem next_packet(Capture *capture, Datagram *out, GError **error)
     }
     if (code != 1)
         return CAPTURE_END;
-    capture->position += header->caplen;
     out->kernel_ns = header->ts.tv_sec * NS_PER_S + header->ts.tv_usec; /* asked for in ns */
     switch (packet_read(capture->link, bytes, header->caplen, out)) {
     case PACKET_UDP:
@@ -115,7 +114,6 @@ CaptureItem capture_next(Capture *capture, Datagram *out, GError **error)
     gssize len = capture_ipfix_next(capture->file, capture->message, error);
     if (len <= 0)
         return CAPTURE_END;
-    capture->position += (guint64)len;
     *out = (Datagram){.payload = capture->message,
                       .len = (gsize)len,
                       .sender = pst_addr_v4(0),
@@ -123,9 +121,15 @@ CaptureItem capture_next(Capture *capture, Datagram *out, GError **error)
     return CAPTURE_DATAGRAM;
 }
 
+gboolean capture_is_session(const Capture *capture)
+{
+    return capture->pcap == NULL;
+}
+
 guint64 capture_position(const Capture *capture)
 {
-    return capture->position;
+    off_t at = ftello(capture->file);
+    return at > 0 ? (guint64)at : 0; /* a pipe has none */
 }
 
 guint64 capture_size(const Capture *capture)

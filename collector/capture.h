@@ -10,7 +10,7 @@ typedef struct Capture Capture;
 
 typedef enum { CAPTURE_DATAGRAM, CAPTURE_FRAGMENT, CAPTURE_OTHER, CAPTURE_END } CaptureItem;
 
-/* @error IO, DATA (neither a capture nor an IPFIX file). Given. */
+/* @path "-" is the standard input. @error IO, DATA (neither a capture nor an IPFIX file). Given. */
 Capture *capture_open(const char *path, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 void capture_close(Capture *capture);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Capture, capture_close)
@@ -20,6 +20,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Capture, capture_close)
  * ends in the middle (what came before is good). */
 CaptureItem capture_next(Capture *capture, Datagram *out, GError **error);
 
-/* Bytes read and size of the file, for progress. */
+/* Is it one transport session (an IPFIX file), rather than datagrams of many? */
+gboolean capture_is_session(const Capture *capture);
+
+/* Bytes read and size of the file (0: it has none), for progress. */
 guint64 capture_position(const Capture *capture);
 guint64 capture_size(const Capture *capture);

@@ -13,7 +13,8 @@ gboolean capture_ipfix_is(FILE *file)
     gsize n = fread(start, 1, sizeof start, file);
     gboolean is =
         n == sizeof start && pst_load_be16(start) == VERSION && pst_load_be16(start + 2) >= HEADER;
-    rewind(file);
+    while (n > 0) /* not rewind: it may be a pipe */
+        (void)ungetc(start[--n], file);
     return is;
 }
 

@@ -4,6 +4,10 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "roster.h"
+
+#define LEARN "learn:"
+
 #define ROW(key, kind, ...)                                                                        \
     {                                                                                              \
         .section = "collector", .name = #key, .type = kind, .offset = offsetof(Config, key),       \
@@ -28,7 +32,9 @@ const PstConfRow config_rows[] = {
     ROW(mail_ports, PST_CONF_LIST, .unit = "", .def = "25,465,587,2525",
         .help = "TCP ports that mean mail."),
     ROW(exporters, PST_CONF_TEXT, .unit = "", .def = "", .reloadable = TRUE,
-        .help = "Exporters to admit: a file or a list of CIDRs. Empty: everyone, within bounds."),
+        .help = "Exporters to admit: a file or a list of CIDRs. learn:FILE admits everyone and "
+                "writes newcomers into FILE, to be read and then enforced. Empty: everyone, within "
+                "bounds."),
     ROW(sampling, PST_CONF_LIST, .unit = "", .def = "", .reloadable = TRUE,
         .help = "Sampling rates that override what exporters say, as 192.0.2.1=1000."),
     ROW(producer, PST_CONF_TEXT, .unit = "", .def = "",
@@ -160,6 +166,21 @@ static gboolean load_rates(const Config *config, Rules *rules, GError **error)
     return TRUE;
 }
 
+static gboolean load_exporters(const char *exporters, Rules *rules, GError **error)
+{
+    if (empty(exporters))
+        return TRUE;
+    if (g_str_has_prefix(exporters, LEARN)) {
+        rules->learn = g_strdup(exporters + strlen(LEARN));
+        rules->known = roster_prepare(rules->learn, error);
+        return rules->known != NULL;
+    }
+    gboolean is_file = g_file_test(exporters, G_FILE_TEST_EXISTS);
+    rules->list = g_strdup(is_file ? exporters : "exporters");
+    rules->admitted = pst_networks_load(exporters, error);
+    return rules->admitted != NULL;
+}
+
 Rules *config_rules(const Config *config, GError **error)
 {
     g_autoptr(Rules) rules = rules_new();
@@ -168,12 +189,9 @@ Rules *config_rules(const Config *config, GError **error)
         if (rules->networks == NULL)
             return NULL;
     }
-    if (!empty(config->exporters)) {
-        rules->admitted = pst_networks_load(config->exporters, error);
-        if (rules->admitted == NULL) {
-            g_prefix_error(error, "exporters: ");
-            return NULL;
-        }
+    if (!load_exporters(config->exporters, rules, error)) {
+        g_prefix_error(error, "exporters: ");
+        return NULL;
     }
     return load_rates(config, rules, error) ? g_steal_pointer(&rules) : NULL;
 }

@@ -4,8 +4,8 @@
 #include <poll.h>
 #include <unistd.h>
 
-#include "capture.h"
 #include "config.h"
+#include "reader.h"
 #include "run.h"
 
 enum { TICK_MS = 500, EPOCH_NS_PER_US = 1000 };
@@ -18,6 +18,7 @@ typedef struct {
     char *producer;
     State *state;
     Crew *crew;
+    guint32 files; /* read, or begun */
 } Collector;
 
 static const char description[] =
@@ -122,72 +123,44 @@ static gboolean set_up(Collector *collector, GError **error)
     return TRUE;
 }
 
-static void take_packet(Worker *worker, CaptureItem item, const Datagram *datagram)
-{
-    if (item == CAPTURE_FRAGMENT)
-        worker_dropped(worker, DROP_FRAGMENT);
-    else if (item == CAPTURE_OTHER || !datagram_is_export(datagram->payload, datagram->len))
-        worker_dropped(worker, DROP_NOT_EXPORT);
-    else
-        worker_datagram(worker, datagram, datagram->kernel_ns);
-}
-
-static gboolean read_file(Collector *collector, const char *path, GError **error)
-{
-    g_autoptr(Capture) capture = capture_open(path, error);
-    if (capture == NULL)
-        return FALSE;
-    g_autofree char *what = g_strdup_printf("reading %s", path);
-    PstProgress progress;
-    pst_progress_init(&progress, what, "bytes", capture_size(capture));
-    g_autoptr(GError) failure = NULL;
-    Worker *worker = crew_reader(collector->crew);
-    while (!pst_run_stopping(&collector->run)) {
-        Datagram datagram = {0};
-        CaptureItem item = capture_next(capture, &datagram, &failure);
-        if (item == CAPTURE_END)
-            break;
-        take_packet(worker, item, &datagram);
-        if (item == CAPTURE_DATAGRAM && !worker_tick_at(worker, datagram.kernel_ns, error))
-            return FALSE;
-        pst_progress_update(&progress, capture_position(capture));
-        pst_run_tick(&collector->run);
-    }
-    pst_progress_end(&progress, capture_position(capture));
-    if (failure == NULL)
-        return TRUE;
-    g_propagate_prefixed_error(error, g_steal_pointer(&failure), "%s: ", path);
-    return FALSE;
-}
-
 static gboolean read_files(Collector *collector, char **files, GError **error)
 {
     for (guint i = 0; files != NULL && files[i] != NULL; i++) {
-        if (!read_file(collector, files[i], error))
+        if (!reader_file(&collector->run, crew_reader(collector->crew), files[i],
+                         ++collector->files, error))
             return FALSE;
     }
     return TRUE;
 }
 
+/* NULL: the new configuration is not in order. */
+static Rules *fresh_rules(const Collector *collector, char **out_restart, GError **error)
+{
+    Config fresh = {0};
+    if (!pst_run_load(&collector->run, &fresh, error))
+        return NULL;
+    g_autoptr(Rules) rules = config_rules(&fresh, error);
+    *out_restart = pst_conf_changed(config_rows, &collector->config, &fresh, FALSE);
+    pst_conf_clear(config_rows, &fresh);
+    if (rules != NULL && rules->networks == NULL && collector->config.publish == 0) {
+        g_set_error_literal(error, PST_ERROR, PST_ERROR_USAGE, "no networks");
+        return NULL;
+    }
+    return g_steal_pointer(&rules);
+}
+
 static void reload(Collector *collector)
 {
     g_autoptr(GError) error = NULL;
-    Config fresh = {0};
-    g_autoptr(Rules) rules = NULL;
-    if (pst_run_load(&collector->run, &fresh, &error)) {
-        rules = config_rules(&fresh, &error);
-        if (rules != NULL && rules->networks == NULL && collector->config.publish == 0) {
-            g_clear_pointer(&rules, rules_unref);
-            g_set_error_literal(&error, PST_ERROR, PST_ERROR_USAGE, "no networks");
-        }
-        pst_conf_clear(config_rows, &fresh);
-    }
+    g_autofree char *restart = NULL;
+    Rules *rules = fresh_rules(collector, &restart, &error);
     if (rules == NULL) {
         pst_log(PST_LOG_ERR, NULL, "reload refused, the old rules stay: %s", error->message);
         return;
     }
-    crew_reload_take(collector->crew, g_steal_pointer(&rules));
-    pst_log(PST_LOG_NOTICE, NULL, "networks, exporters and sampling reread");
+    crew_reload_take(collector->crew, rules);
+    pst_log(PST_LOG_NOTICE, NULL, "networks, exporters and sampling reread%s%s",
+            restart != NULL ? "; needs a restart: " : "", restart != NULL ? restart : "");
 }
 
 static gboolean listen_until_stopped(Collector *collector, GError **error)

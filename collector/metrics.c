@@ -48,6 +48,10 @@
     X("state_items_refused_total", PST_COUNTER, NULL, s->saver->refused,                           \
       "Items of the state file that break a rule.")                                                \
     X("queue_bytes", PST_GAUGE, NULL, s->publisher->queue_bytes, "Bytes waiting for the bus.")     \
+    X("learned_exporters_total", PST_COUNTER, NULL, s->roster->learned,                            \
+      "Exporters written to the list that is learned.")                                            \
+    X("unlearned_exporters_total", PST_COUNTER, NULL, s->roster->failed + s->roster->refused,      \
+      "Times that an exporter could not be written there (no room, no right).")                    \
     X("tcp_connections", PST_GAUGE, NULL, s->tcp->connections, "TCP connections now.")             \
     X("tcp_accepted_total", PST_COUNTER, NULL, s->tcp->accepted, "TCP connections made to us.")    \
     X("tcp_accept_failures_total", PST_COUNTER, NULL, s->tcp->accept_failures,                     \

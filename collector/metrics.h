@@ -6,6 +6,7 @@
  * Thread: the worker's. */
 #include "decoder.h"
 #include "publish.h"
+#include "roster.h"
 #include "saver.h"
 #include "stats.h"
 #include "tcp.h"
@@ -15,6 +16,7 @@ typedef struct {
     const PublisherCounts *publisher;
     const HoldBudget *budget;
     const TcpCounts *tcp;
+    const RosterCounts *roster;
     guint exporters;
     guint64 datagrams;
     guint64 bytes;

@@ -12,26 +12,21 @@ typedef struct {
 
 struct PeerLog {
     gint64 period_ns;
-    GHashTable *peers; /* Peer, a set by addr; owns */
-    gint64 began_ns;   /* of the present period, of all peers */
-    guint lines;       /* in it */
+    GTree *peers;    /* Peer, a set by addr (strangers choose them: no hash); owns */
+    gint64 began_ns; /* of the present period, of all peers */
+    guint lines;     /* in it */
 };
 
-static guint peer_hash(gconstpointer peer)
+static int compare_peers(gconstpointer a, gconstpointer b, gpointer user)
 {
-    return (guint)pst_addr_hash(&((const Peer *)peer)->addr);
-}
-
-static gboolean peer_equal(gconstpointer a, gconstpointer b)
-{
-    return pst_addr_equal(&((const Peer *)a)->addr, &((const Peer *)b)->addr);
+    return pst_addr_compare(&((const Peer *)a)->addr, &((const Peer *)b)->addr);
 }
 
 PeerLog *peerlog_new(gint64 period_ns)
 {
     PeerLog *log = g_new0(PeerLog, 1);
     log->period_ns = period_ns;
-    log->peers = g_hash_table_new_full(peer_hash, peer_equal, g_free, NULL);
+    log->peers = g_tree_new_full(compare_peers, NULL, g_free, NULL);
     return log;
 }
 
@@ -39,8 +34,21 @@ void peerlog_free(PeerLog *log)
 {
     if (log == NULL)
         return;
-    g_hash_table_unref(log->peers);
+    g_tree_unref(log->peers);
     g_free(log);
+}
+
+typedef struct {
+    gint64 before_ns;
+    GPtrArray *silent;
+} Search;
+
+static gboolean note_silent(gpointer key, gpointer value, gpointer user)
+{
+    Search *search = user;
+    if (((Peer *)key)->seen_ns <= search->before_ns)
+        g_ptr_array_add(search->silent, key);
+    return FALSE;
 }
 
 /* A new period: who was silent for the last one is forgotten. */
@@ -48,25 +56,23 @@ static void begin_period(PeerLog *log, gint64 now_ns)
 {
     log->began_ns = now_ns;
     log->lines = 0;
-    GHashTableIter iter;
-    gpointer key;
-    g_hash_table_iter_init(&iter, log->peers);
-    while (g_hash_table_iter_next(&iter, &key, NULL)) {
-        const Peer *peer = key;
-        if (now_ns - peer->seen_ns >= log->period_ns)
-            g_hash_table_iter_remove(&iter);
-    }
+    g_autoptr(GPtrArray) silent = g_ptr_array_new();
+    Search search = {.before_ns = now_ns - log->period_ns, .silent = silent};
+    g_tree_foreach(log->peers, note_silent, &search);
+    for (guint i = 0; i < silent->len; i++)
+        g_tree_remove(log->peers, g_ptr_array_index(silent, i));
 }
 
 /* NULL: there are too many. */
 static Peer *find_or_make(PeerLog *log, const PstAddr *addr, gint64 now_ns)
 {
     Peer key = {.addr = *addr, .line_ns = now_ns - log->period_ns};
-    Peer *peer = g_hash_table_lookup(log->peers, &key);
-    if (peer != NULL || g_hash_table_size(log->peers) >= PEERS_MAX)
-        return peer;
-    peer = g_memdup2(&key, sizeof key);
-    g_hash_table_add(log->peers, peer);
+    gpointer found = NULL;
+    if (g_tree_lookup_extended(log->peers, &key, &found, NULL) ||
+        g_tree_nnodes(log->peers) >= PEERS_MAX)
+        return found;
+    Peer *peer = g_memdup2(&key, sizeof key);
+    g_tree_insert(log->peers, peer, NULL);
     return peer;
 }
 

@@ -19,8 +19,10 @@ static const char description[] =
     "  postern replay lab.pcap --to [2001:db8::1]:4739 --speed 0\n"
     "      as fast as it goes (a receiver may then lose datagrams: look at its metrics)\n"
     "\n"
-    "Ends with 0 when every datagram was sent, with 1 when some were not (nobody listened, or the\n"
-    "capture was cut), and says the counts either way.";
+    "FILE may be - for the standard input. Ends with 0 when every datagram was sent, with 1 when "
+    "some\n"
+    "were not (nobody listened, the capture was cut, or it was stopped), and says the counts\n"
+    "either way.";
 
 typedef struct {
     guint64 fragments;
@@ -35,6 +37,7 @@ static gboolean wait_for(PstRun *run, Replay *replay, gint64 recorded_ns)
         if (pst_run_stopping(run))
             return FALSE;
         pst_run_tick(run);
+        (void)pst_run_take_reload(run); /* there is nothing to reread */
         gint64 wait_ns = replay_wait_ns(replay, recorded_ns, pst_mono_now());
         if (wait_ns <= 0)
             return TRUE;
@@ -71,6 +74,7 @@ static gboolean replay_file(PstRun *run, Replay *replay, const char *path, Skipp
     g_autofree char *what = g_strdup_printf("replaying %s", path);
     PstProgress progress;
     pst_progress_init(&progress, what, "bytes", capture_size(capture));
+    progress.yielded = "datagrams";
     g_autoptr(GError) failure = NULL;
     while (!pst_run_stopping(run)) {
         Datagram datagram;
@@ -79,8 +83,11 @@ static gboolean replay_file(PstRun *run, Replay *replay, const char *path, Skipp
             break;
         if (!send_item(run, replay, item, &datagram, skipped, error))
             return FALSE;
-        pst_progress_update(&progress, capture_position(capture));
+        progress.yield = replay_counts(replay)->sent;
+        if (pst_progress_due(&progress))
+            pst_progress_update(&progress, capture_position(capture));
     }
+    progress.yield = replay_counts(replay)->sent;
     pst_progress_end(&progress, capture_position(capture));
     if (failure == NULL)
         return TRUE;
@@ -89,18 +96,29 @@ static gboolean replay_file(PstRun *run, Replay *replay, const char *path, Skipp
 }
 
 /* Returns TRUE if everything was sent. */
-static gboolean report(const Replay *replay, const Skipped *skipped, PstMono started)
+static gboolean report(const PstRun *run, const Replay *replay, const Skipped *skipped,
+                       PstMono started)
 {
     const ReplayCounts *counts = replay_counts(replay);
-    double seconds = pst_span_seconds(pst_mono_since(pst_mono_now(), started));
+    double seconds = MAX(pst_span_seconds(pst_mono_since(pst_mono_now(), started)), 1e-6);
     printf("sent %" G_GUINT64_FORMAT " datagrams (%" G_GUINT64_FORMAT
-           " bytes) of %u senders in %.1f s; refused %" G_GUINT64_FORMAT
+           " bytes) of %u senders in %.1f s (%.0f/s)%s; refused %" G_GUINT64_FORMAT
            ", failed %" G_GUINT64_FORMAT "; skipped %" G_GUINT64_FORMAT " cut, %" G_GUINT64_FORMAT
            " fragments, %" G_GUINT64_FORMAT " other packets\n",
-           counts->sent, counts->bytes, counts->senders, seconds, counts->refused, counts->failed,
+           counts->sent, counts->bytes, counts->senders, seconds, (double)counts->sent / seconds,
+           pst_run_stopping(run) ? ", then stopped" : "", counts->refused, counts->failed,
            skipped->cut, skipped->fragments, skipped->others);
-    return counts->sent > 0 &&
+    return counts->sent > 0 && !pst_run_stopping(run) &&
            counts->refused + counts->failed + skipped->cut + skipped->fragments == 0;
+}
+
+static gboolean replay_files(PstRun *run, Replay *replay, Skipped *skipped, GError **error)
+{
+    for (guint i = 0; run->args[i] != NULL; i++) {
+        if (!replay_file(run, replay, run->args[i], skipped, error))
+            return FALSE;
+    }
+    return TRUE;
 }
 
 static gboolean work(PstRun *run, const ReplayOptions *options, gboolean *out_complete,
@@ -117,12 +135,9 @@ static gboolean work(PstRun *run, const ReplayOptions *options, gboolean *out_co
     pst_run_ready(run);
     Skipped skipped = {0};
     PstMono started = pst_mono_now();
-    for (guint i = 0; run->args[i] != NULL; i++) {
-        if (!replay_file(run, replay, run->args[i], &skipped, error))
-            return FALSE;
-    }
-    *out_complete = report(replay, &skipped, started);
-    return TRUE;
+    gboolean good = replay_files(run, replay, &skipped, error);
+    *out_complete = report(run, replay, &skipped, started);
+    return good;
 }
 
 int main(int argc, char **argv)

@@ -5,6 +5,8 @@
 
 #include "log.h"
 #include "metrics.h"
+#include "peerlog.h"
+#include "roster.h"
 #include "saver.h"
 #include "tcp.h"
 
@@ -13,6 +15,7 @@
 #define BEAT_NS       PST_NS_PER_S
 #define BEAT_EVENT_NS (10 * PST_NS_PER_S)
 #define SHOW_NS       PST_NS_PER_S
+#define REFUSED_NS    (3600 * PST_NS_PER_S)
 #define SAVE_NS       PST_NS_PER_S
 
 enum { RECEIVE_ROUNDS = 16, CLOCK_OFFSET_SHARE = 16 };
@@ -27,6 +30,9 @@ struct Worker {
     GPtrArray *listeners; /* owned */
     GPtrArray *tcps;      /* owned */
     TcpCounts tcp_counts;
+    Roster *roster;
+    PeerLog *refusals;
+    gint64 mono_ns; /* as of the last tick */
     Metrics *metrics;
     gint64 clock_shift_ns; /* our clock − the machine's, for kernel receive times */
     gint64 ticked_ns;
@@ -64,6 +70,9 @@ void rules_unref(Rules *rules)
     pst_prefix_map_free(rules->networks);
     pst_prefix_map_free(rules->admitted);
     pst_prefix_map_free(rules->rates);
+    pst_prefix_map_free(rules->known);
+    g_free(rules->list);
+    g_free(rules->learn);
     g_free(rules);
 }
 
@@ -95,6 +104,8 @@ Worker *worker_new(const WorkerOptions *options, Rules *rules_take, GError **err
     worker->options = *options;
     worker->rules = rules_take;
     worker->listeners = g_ptr_array_new_with_free_func(free_listener);
+    worker->roster = roster_new();
+    worker->refusals = peerlog_new(REFUSED_NS);
     worker->tcps = g_ptr_array_new_with_free_func(free_tcp);
     worker->publisher = publisher_open(&options->publisher, error);
     if (worker->publisher == NULL)
@@ -136,6 +147,8 @@ void worker_free(Worker *worker)
     exporters_free(worker->exporters);
     saver_free(worker->saver);
     metrics_free(worker->metrics);
+    roster_free(worker->roster);
+    peerlog_free(worker->refusals);
     g_ptr_array_unref(worker->listeners);
     rules_unref(worker->rules);
     g_free(worker);
@@ -171,6 +184,21 @@ static void meet_stranger(Worker *worker, const Datagram *datagram, Drop drop)
     worker->stranger_drop = drop;
 }
 
+/* Who is not on the list: once an hour it is said what to write there. */
+static void refuse(Worker *worker, const PstAddr *addr)
+{
+    guint64 times = 0;
+    worker_dropped(worker, DROP_NOT_ADMITTED);
+    if (!peerlog_due(worker->refusals, addr, worker->mono_ns, &times))
+        return;
+    char text[PST_ADDR_TEXT_MAX];
+    g_autofree char *subject = g_strconcat("exporter ", pst_addr_format(addr, text), NULL);
+    pst_log(PST_LOG_NOTICE, subject,
+            "not on the list, refused; to admit it add the line \"%s\" to %s "
+            "refused_since_last_line=%" G_GUINT64_FORMAT,
+            text, worker->rules->list, times);
+}
+
 static void note_clock(Exporter *exporter, const Message *message, gint64 received_ns)
 {
     gint64 offset_ns = message->export_ns - received_ns;
@@ -187,7 +215,10 @@ static void take_message(Worker *worker, const Datagram *datagram, Message *mess
     Domain *domain =
         exporters_domain(worker->exporters, &datagram->sender, message->domain, received_ns, &drop);
     if (domain == NULL) {
-        meet_stranger(worker, datagram, drop);
+        if (drop == DROP_NOT_ADMITTED)
+            refuse(worker, &datagram->sender);
+        else
+            meet_stranger(worker, datagram, drop);
         return;
     }
     note_clock(domain->exporter, message, received_ns);
@@ -291,7 +322,7 @@ static gboolean admits(gpointer user, const PstAddr *addr)
     const PstPrefixMap *list = worker->rules->admitted;
     if (list == NULL || pst_prefix_map_find(list, addr, NULL, NULL))
         return TRUE;
-    worker_dropped(worker, DROP_NOT_ADMITTED);
+    refuse(worker, addr);
     return FALSE;
 }
 
@@ -373,8 +404,14 @@ static void expire_domain(gpointer user, Domain *domain)
 
 static void show_domain(gpointer user, Domain *domain)
 {
-    if (domain == domain->exporter->domains) /* once an exporter */
-        exporter_show(user, domain->exporter);
+    Worker *worker = user;
+    Exporter *exporter = domain->exporter;
+    if (domain != exporter->domains) /* once an exporter */
+        return;
+    exporter_show(worker->exporters, exporter);
+    if (exporter->proven)
+        roster_meet(worker->roster, worker->rules->learn, worker->rules->known, &exporter->addr,
+                    worker->ticked_ns);
 }
 
 /* Of this thread, if it is the worker's own. */
@@ -403,7 +440,7 @@ static void remark_strangers(Worker *worker)
 static void show(Worker *worker)
 {
     remark_strangers(worker);
-    exporters_each(worker->exporters, show_domain, worker->exporters);
+    exporters_each(worker->exporters, show_domain, worker);
     metrics_show(worker->metrics, &(MetricsSource){
                                       .decoder = decoder_counts(worker->decoder),
                                       .publisher = publisher_counts(worker->publisher),
@@ -415,6 +452,7 @@ static void show(Worker *worker)
                                       .cpu_us = cpu_us(),
                                       .saver = saver_counts(worker->saver),
                                       .tcp = &worker->tcp_counts,
+                                      .roster = roster_counts(worker->roster),
                                   });
 }
 
@@ -425,8 +463,9 @@ gboolean worker_tick_at(Worker *worker, gint64 now_ns, GError **error)
         return TRUE;
     worker->ticked_ns = now_ns;
     count_kernel_drops(worker);
+    worker->mono_ns = pst_mono_now().ns;
     for (guint i = 0; i < worker->tcps->len; i++)
-        tcp_tick(g_ptr_array_index(worker->tcps, i), pst_mono_now().ns);
+        tcp_tick(g_ptr_array_index(worker->tcps, i), worker->mono_ns);
     Beat beat = {.worker = worker, .now_ns = now_ns};
     exporters_each(worker->exporters, beat_domain, &beat);
     if (ABS(now_ns - worker->expired_ns) >= EXPIRE_NS) {
@@ -460,6 +499,19 @@ void worker_reload_take(Worker *worker, Rules *rules)
     worker->rules = rules;
     for (guint i = 0; i < worker->tcps->len; i++)
         tcp_review(g_ptr_array_index(worker->tcps, i));
+}
+
+WorkerReport worker_report(const Worker *worker)
+{
+    const DecoderCounts *decoder = decoder_counts(worker->decoder);
+    const PublisherCounts *publisher = publisher_counts(worker->publisher);
+    WorkerReport report = {.datagrams = worker->datagrams,
+                           .bytes = worker->bytes,
+                           .records = decoder->records,
+                           .flows = publisher->flows[TOPIC_SMTP] + publisher->flows[TOPIC_FLOWS]};
+    for (guint drop = 1; drop < DROP_COUNT; drop++)
+        report.dropped += decoder->drops[drop];
+    return report;
 }
 
 gboolean worker_finish(Worker *worker, int timeout_ms, GError **error)

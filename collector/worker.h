@@ -14,6 +14,9 @@ typedef struct {
     guint refs;             /* atomic */
     PstPrefixMap *networks; /* NULL: unknown */
     PstPrefixMap *admitted; /* NULL: everyone */
+    char *list;             /* where admitted comes from: a file's name or "exporters" */
+    char *learn;            /* file to write newcomers to (roster.h); NULL: none */
+    PstPrefixMap *known;    /* what that file held; NULL without it */
     PstPrefixMap *rates;    /* NULL: none */
 } Rules;
 
@@ -70,6 +73,16 @@ gboolean worker_tick_at(Worker *worker, gint64 now_ns, GError **error);
 
 /* New rules from the next datagram on. @rules is taken. */
 void worker_reload_take(Worker *worker, Rules *rules);
+
+/* What was taken, and what came of it. */
+typedef struct {
+    guint64 datagrams; /* messages of files and connections count, too */
+    guint64 bytes;
+    guint64 records;
+    guint64 flows;   /* written */
+    guint64 dropped; /* by whatever reason: datagrams, sets, templates, records, packets */
+} WorkerReport;
+WorkerReport worker_report(const Worker *worker);
 
 /* The end: last heartbeats, everything delivered within @timeout_ms. */
 gboolean worker_finish(Worker *worker, int timeout_ms, GError **error);

@@ -252,7 +252,7 @@ def test_a_broker_that_comes_late_gets_everything(runner, router, own_kafka):
         own_kafka.uri, "--networks", "198.18.0.0/15", "--partitions", "2", "--metrics",
         f"127.0.0.1:{metrics}")
     program.url = f"http://127.0.0.1:{metrics}"
-    until(lambda: program.metric("postern_collector_exporters") == 0, "started")
+    until(lambda: f"udp://127.0.0.1:{router.to[1]}: listening" in program.stderr, "listening")
     router.send(ipfix(TEMPLATE, data(record())))
     wait_datagrams(program, 1)
     with pytest.raises(AssertionError):

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* exportseeds FOLDER: writes the first inputs of the fuzz targets netflow_v5, netflow_v9, ipfix,
- * tcp and pcap into FOLDER/NOUN, made with the builders of the unit tests. */
+ * tcp, ipfix_file and pcap into FOLDER/NOUN, made with the builders of the unit tests. */
 #include <stdio.h>
 
 #include "export_builder.h"
@@ -138,6 +138,22 @@ static void save_tcp(void)
     }
 }
 
+/* Messages back to back; the last one is cut off in the second file. */
+static void save_file(void)
+{
+    for (guint cut = 0; cut < 2; cut++) {
+        g_autoptr(GByteArray) file = g_byte_array_new();
+        GByteArray *messages[] = {templates(VERSION_IPFIX, TRUE), data_only(VERSION_IPFIX),
+                                  times(VERSION_IPFIX), data_only(VERSION_IPFIX)};
+        for (gsize i = 0; i < G_N_ELEMENTS(messages); i++) {
+            g_byte_array_append(file, messages[i]->data, messages[i]->len);
+            g_byte_array_unref(messages[i]);
+        }
+        g_byte_array_set_size(file, file->len - cut * 9);
+        save("ipfix_file", cut == 0 ? "whole" : "cut", file);
+    }
+}
+
 static void save_v5(void)
 {
     V5Record records[2] = {{.src = 0xc6120001,
@@ -210,6 +226,7 @@ int main(int argc, char **argv)
     folder = argv[1];
     save_v5();
     save_tcp();
+    save_file();
     save_stateful(VERSION_V9, "netflow_v9");
     save_stateful(VERSION_IPFIX, "ipfix");
     save_pcap();

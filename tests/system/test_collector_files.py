@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files as input: IPFIX files and captures, whole and broken, from a disk and from a pipe."""
+
+import os
+import pty
+import struct
+import subprocess
+
+from test_collector import EXPORT_S, LAB, TEMPLATE, data, flows_of, ipfix, record
+from waiting import until
+
+READ = ("--publish", "all", "--output", "json:-")
+
+
+def read(runner, *paths, status=0, stdin=None):
+    arguments = [argument for path in paths for argument in ("--read", path)]
+    return runner.run("postern-collector", *arguments, *READ, status=status, stdin=stdin)
+
+
+def test_a_file_is_one_session_however_long_it_lasts(runner, work_dir):
+    """One template at its start; data hours later, and of two domains in turn."""
+    path = work_dir / "long.ipfix"
+    path.write_bytes(b"".join(
+        [ipfix(TEMPLATE), ipfix(TEMPLATE, domain=1)]
+        + [ipfix(data(record(at_s=EXPORT_S + hour * 3600)), domain=hour % 2, sequence=hour // 2,
+                 export_s=EXPORT_S + hour * 3600) for hour in range(48)]))
+    assert len(flows_of(read(runner, path).stdout)) == 48
+
+
+def test_files_do_not_share_templates(runner, work_dir):
+    first, second = work_dir / "first.ipfix", work_dir / "second.ipfix"
+    first.write_bytes(ipfix(TEMPLATE, data(record())))
+    second.write_bytes(ipfix(data(record())))
+    done = read(runner, first, second)
+    assert len(flows_of(done.stdout)) == 1
+    assert f"{first}: read: 1 messages" in done.stderr and "1 records" in done.stderr
+    assert f"{second}: read: 1 messages" in done.stderr and "1 items not used" in done.stderr
+
+
+def test_a_file_whose_last_message_is_cut_gives_the_others(runner, work_dir):
+    path = work_dir / "cut.ipfix"
+    whole = ipfix(TEMPLATE, data(record(), record())) + ipfix(data(record()), sequence=2)
+    for cut in (1, 15, 16, 17, 40):
+        path.write_bytes(whole + ipfix(data(record()), sequence=3)[:cut])
+        done = read(runner, path, status=1)
+        assert len(flows_of(done.stdout)) == 3
+        assert "broken off: 2 messages" in done.stderr and "breaks off" in done.stderr
+
+
+def capture_of(*payloads):
+    """A capture (raw IP) of UDP datagrams to port 4739."""
+    out = struct.pack("<IHHiIII", 0xa1b2c3d4, 2, 4, 0, 0, 65535, 101)
+    for payload in payloads:
+        udp = struct.pack("!HHHH", 4739, 4739, 8 + len(payload), 0) + payload
+        ip = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(udp), 1, 0, 64, 17, 0,
+                         bytes([192, 0, 2, 1]), bytes([192, 0, 2, 2])) + udp
+        out += struct.pack("<IIII", EXPORT_S, 0, len(ip), len(ip)) + ip
+    return out
+
+
+def test_several_messages_in_one_payload(runner, work_dir):
+    path = work_dir / "glued.pcap"
+    glued = ipfix(TEMPLATE) + ipfix(data(record())) + ipfix(data(record(), record()), sequence=1)
+    path.write_bytes(capture_of(glued, b"something else" * 9))
+    done = read(runner, path)
+    assert len(flows_of(done.stdout)) == 3
+    assert "3 records, 3 flows written, 1 items not used" in done.stderr
+
+
+def piped(programs, content, *arguments):
+    return subprocess.run([programs(arguments[0]), *arguments[1:]], input=content,
+                          capture_output=True, check=True, timeout=60)
+
+
+def test_a_pipe_is_read_as_a_file_is(runner, programs, work_dir):
+    path = work_dir / "two.ipfix"
+    path.write_bytes(ipfix(TEMPLATE, data(record())) * 3)
+    for source in (LAB, path):
+        from_file = read(runner, source).stdout
+        from_pipe = piped(programs, source.read_bytes(), "postern-collector", "--read", "-", *READ)
+        assert from_pipe.stdout.decode() == from_file and from_file
+
+
+def test_progress_is_for_terminals(programs, work_dir):
+    """A pipe that gives a file slowly; the other end of stderr is a terminal, or is not."""
+    message = ipfix(TEMPLATE, data(record()))
+    controller, terminal = pty.openpty()
+    with subprocess.Popen([programs("postern-collector"), "--read", "-", *READ],
+                          stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+                          stderr=terminal) as process:
+        os.set_blocking(controller, False)
+        seen = bytearray()
+
+        def look():
+            process.stdin.write(message)
+            process.stdin.flush()
+            try:
+                seen.extend(os.read(controller, 65536))
+            except BlockingIOError:
+                pass
+            return b"reading -: " in seen and b"records (" in seen
+        until(look, "progress on the terminal", pause_s=0.02)
+        process.stdin.close()
+        assert process.wait(30) == 0
+    os.close(controller)
+    os.close(terminal)
+    assert b"\x1b" not in piped(programs, message, "postern-collector", "--read", "-",
+                                *READ).stderr
+
+
+def test_replay_stopped_early_says_so(runner, work_dir, free_port):
+    path = work_dir / "slow.ipfix"
+    path.write_bytes(ipfix(TEMPLATE, data(record())) + ipfix(TEMPLATE, export_s=EXPORT_S + 3600))
+    program = runner.start("postern-replay", path, "--to", f"127.0.0.1:{free_port()}")
+    program.expect_failure()
+    until(lambda: program.is_running and os.path.exists(f"/proc/{program.process.pid}/fd"), "runs")
+    until(lambda: has_udp_socket(program), "the first datagram is sent")
+    program.process.send_signal(1)  # nothing to reread: it goes on
+    assert program.stop() == 1
+    assert "then stopped" in program.stdout and "sent 1 datagrams" in program.stdout
+
+
+def has_udp_socket(program):
+    folder = f"/proc/{program.process.pid}/fd"
+    return any(os.readlink(f"{folder}/{name}").startswith("socket:") for name in os.listdir(folder))
