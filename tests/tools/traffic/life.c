@@ -47,6 +47,7 @@ void life_begin(Life *life, const Scene *scene, const Class *class, guint64 seed
             const Part *part = from->part[i];
             life->part[life->n_parts].part = part;
             life->part[life->n_parts].per_day = amount_draw(&part->per_day, &luck);
+            life->part[life->n_parts].scale = amount_draw(&part->scale, &luck);
             life->part[life->n_parts].weekday = (guint8)luck_below(&luck, 7);
             life->part[life->n_parts].spam = own && class->spam;
             double share = luck_unit(&luck);
@@ -186,7 +187,8 @@ static void add_session(Event *e, gint64 start_ns)
 static void add_event(Event *e, gint64 start_ns)
 {
     const Part *part = e->life->part[e->part].part;
-    guint64 size = (guint64)MAX(1, amount_draw(&part->size, &e->luck) + 0.5);
+    double scale = e->life->part[e->part].scale;
+    guint64 size = (guint64)MAX(1, scale * amount_draw(&part->size, &e->luck) + 0.5);
     e->at = 0;
     if (size == 1) {
         e->one = somewhere(luck_next(&e->luck));

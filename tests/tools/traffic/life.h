@@ -40,7 +40,7 @@ typedef struct {
     guint n_parts;
     struct {
         const Part *part;
-        double per_day;
+        double per_day, scale;
         guint32 own_s; /* its own second of a day */
         guint8 weekday;
         guint8 spam;

@@ -192,6 +192,7 @@ static Part *part_of(Reader *r, const char *name)
     part->when = (When)choice_of(r, "when", whens, "any");
     part->clock = clock_of(r);
     part->per_day = amount_of(r, "per_day", "1");
+    part->scale = amount_of(r, "scale", "1");
     part->size = amount_of(r, "size", "1");
     part->rate = amount_of(r, "rate", "1");
     part->swing = luck_log(number_of(r, "swing", 1.3, 1, 100));

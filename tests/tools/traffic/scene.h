@@ -39,6 +39,7 @@ typedef struct {
     When when;
     const double *clock;        /* HOURS + 1 cumulative shares of a day */
     Amount per_day;             /* drawn once for an address */
+    Amount scale;               /* the same; of every event's size */
     Amount size, rate;          /* drawn for each event */
     double swing;               /* log of the geometric spread of a day's mean */
     double weekend;             /* factor on Saturday and Sunday */
