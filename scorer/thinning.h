@@ -72,10 +72,11 @@ static inline Level thinning_shift(Level level, int steps)
 Rank thinning_rank(const Thinning *thinning, guint32 count);
 /* The count of a rank; 0 for none. */
 double thinning_count(const Thinning *thinning, Rank rank);
-/* The rank of x times the count; below one sighting it is none. */
+/* The rank of x times the count, at least one sighting: where packets are sampled, one in 10 s is
+ * the usual most of many a mail server, and must not fade to nothing within a day. */
 static inline Rank rank_shift(Rank rank, int steps)
 {
-    return rank == 0 ? 0 : (Rank)CLAMP(rank + steps, 0, RANK_MAX);
+    return rank == 0 ? 0 : (Rank)CLAMP(rank + steps, 1, RANK_MAX);
 }
 /* shrink(x) = x(1 − 1/(9x) − 1/(3√x))³: what the largest of many windows says of their mean. */
 Level thinning_shrink(const Thinning *thinning, Rank rank);
