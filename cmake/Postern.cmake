@@ -40,6 +40,11 @@ function(postern_program name)
     install(TARGETS ${name} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 endfunction()
 
+# All programs of one kind of test: a sanitizer's build needs no others.
+foreach(kind unit threads fuzz)
+    add_custom_target(tests_${kind})
+endforeach()
+
 # postern_unit_test(NOUN LIBS …): tests/unit/test_NOUN.c with Criterion, label "unit".
 # Criterion exits 0 on a pure leak: the sanitizer's words in its output fail the test.
 function(postern_unit_test noun)
@@ -53,6 +58,7 @@ function(postern_unit_test noun)
     target_compile_definitions(test_${noun} PRIVATE TESTS_DIR="${PROJECT_SOURCE_DIR}/tests"
         CORPUS_DIR="${PROJECT_SOURCE_DIR}/../shared/corpus")
     target_link_libraries(test_${noun} PRIVATE ${ARG_LIBS} PkgConfig::CRITERION)
+    add_dependencies(tests_unit test_${noun})
     add_test(NAME unit.${noun} COMMAND test_${noun} --jobs 1)
     set_tests_properties(unit.${noun} PROPERTIES LABELS unit TIMEOUT 300 FAIL_REGULAR_EXPRESSION
         "ERROR: (Address|Leak|Undefined|Memory)Sanitizer;runtime error:")
@@ -67,6 +73,7 @@ function(postern_thread_test noun)
     add_executable(threads_${noun} ${PROJECT_SOURCE_DIR}/tests/threads/${noun}.c)
     target_include_directories(threads_${noun} PRIVATE ${PROJECT_SOURCE_DIR}/tests/unit)
     target_link_libraries(threads_${noun} PRIVATE ${ARG_LIBS})
+    add_dependencies(tests_threads threads_${noun})
     add_test(NAME threads.${noun} COMMAND threads_${noun})
     set(suppressions ${PROJECT_SOURCE_DIR}/tests/threads/tsan.supp)
     set_tests_properties(threads.${noun} PROPERTIES LABELS threads TIMEOUT 300
@@ -82,6 +89,7 @@ function(postern_fuzz_target noun)
     endif()
     add_executable(fuzz_${noun} ${PROJECT_SOURCE_DIR}/tests/fuzz/fuzz_${noun}.c)
     target_link_libraries(fuzz_${noun} PRIVATE ${ARG_LIBS})
+    add_dependencies(tests_fuzz fuzz_${noun})
     if(POSTERN_FUZZ)
         target_link_options(fuzz_${noun} PRIVATE -fsanitize=fuzzer)
     else()
