@@ -83,6 +83,11 @@ void saver_gone(gpointer user, const Domain *domain)
 }
 
 typedef struct {
+    guint domains;
+    gint64 bytes; /* below zero after the last that fitted */
+} Room;
+
+typedef struct {
     Saver *saver;
     StateBatch *batch;
     gint64 now_ns;
@@ -90,8 +95,8 @@ typedef struct {
     gboolean last;
     gboolean all; /* an earlier batch was lost */
     guint domains;
-    guint room;
-    guint room_unproven;
+    Room proven;
+    Room others;
 } Round;
 
 /* The clock may be set back: then a period is over, too. */
@@ -124,10 +129,10 @@ static void save_domain(gpointer user, Domain *domain)
     gboolean memory = memory_due(round, domain);
     if (!memory && !sequences_due(round, domain))
         return;
-    guint *room = domain->exporter->proven ? &round->room : &round->room_unproven;
-    if (*room == 0 && !round->last)
+    Room *room = domain->exporter->proven ? &round->proven : &round->others;
+    if ((room->domains == 0 || room->bytes <= 0) && !round->last)
         return;
-    *room -= *room > 0;
+    room->domains -= room->domains > 0;
     StateDomain entry = {.domain = domain->id, .seen_ns = domain->seen_ns};
     GByteArray *image = g_byte_array_new();
     image_sequences(domain, round->now_ns, image);
@@ -137,6 +142,7 @@ static void save_domain(gpointer user, Domain *domain)
     if (memory) {
         image = g_byte_array_new();
         image_memory(domain, image);
+        room->bytes -= image->len;
         entry.memory = g_byte_array_free_to_bytes(image);
         domain->saved_changes = domain_changes(domain);
         domain->saved_ns = round->now_ns;
@@ -164,8 +170,8 @@ void saver_tick(Saver *saver, Exporters *exporters, gint64 now_ns, gboolean last
                    .now_ns = now_ns,
                    .last = last,
                    .all = failed != saver->failed,
-                   .room = SAVER_DOMAINS_MAX,
-                   .room_unproven = SAVER_DOMAINS_MAX / 4};
+                   .proven = {SAVER_DOMAINS_MAX, SAVER_BYTES_MAX},
+                   .others = {SAVER_DOMAINS_MAX / 4, SAVER_BYTES_MAX / 4}};
     round.period_ns = (1 + saver->domains / SAVER_DOMAINS_MAX) * NS_PER_S;
     saver->failed = failed;
     forget(saver, round.batch);

@@ -5,15 +5,15 @@
  *
  * A domain's memory is due when something of it changed, and every SAVER_RENEW_S while the exporter
  * sends (so that the file knows which templates are in use); its sequences are due when something
- * came. At most SAVER_DOMAINS_MAX domains of proven exporters a second, a quarter of it of others:
- * with more of them each is due less often, and a storm of forged senders cannot keep the good ones
- * out. While a batch is on its way to the disk nothing is handed over: memory is bounded by one
- * batch a worker.
- * Thread: the worker's.
+ * came. At most SAVER_DOMAINS_MAX domains and SAVER_BYTES_MAX bytes of memory of proven exporters a
+ * second, and a quarter of these of others: with more of them each is due less often, and a storm
+ * of forged senders can neither keep the good ones out nor wear the disk down. While a batch is on
+ * its way to the disk nothing is handed over: memory is bounded by one batch a worker. Thread: the
+ * worker's.
  */
 #include "state.h"
 
-enum { SAVER_DOMAINS_MAX = 4096, SAVER_RENEW_S = 60 };
+enum { SAVER_DOMAINS_MAX = 4096, SAVER_BYTES_MAX = 4 << 20, SAVER_RENEW_S = 60 };
 
 typedef struct {
     guint64 domains;   /* brought back */
