@@ -35,7 +35,8 @@ static const char description[] =
     "\n"
     "embedded:PATH is for one host; more than one host is kafka://'s job.\n"
     "SIGHUP rereads networks, exporters and sampling. SIGTERM delivers what is there and ends.\n"
-    "Metrics, readiness: --metrics 127.0.0.1:9101. See docs/collector.md.";
+    "Metrics, readiness: --metrics 127.0.0.1:9101. In operation say --exporters: without a list\n"
+    "everyone who can send is heard. docs/collector.md: what to type on each maker's routers.";
 
 static gboolean is_ready(gpointer user, GString *out_reasons)
 {
