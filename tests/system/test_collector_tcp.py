@@ -141,6 +141,8 @@ def test_connections_that_interleave_are_sessions_of_their_own(collector, connec
         for connection, stream in zip(connections, streams):
             connection.sendall(stream[at:at + 37])
     wait_records(program, 100)
+    for what in ("lost_records", "duplicates", "restarts"):
+        assert program.metric(f"postern_collector_exporter_{what}_total") == 0, what
     assert program.stop() == 0
     sources = [flow["src_addr"] for flow in flows_of(program.stdout)]
     assert sources.count("198.18.0.1") == 50 and sources.count("203.0.113.5") == 50

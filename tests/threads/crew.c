@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Three workers under ThreadSanitizer: datagrams from many addresses, while main changes the rules
- * again and again and a fourth thread asks for readiness and metrics. No datagram is lost. */
+/* Three workers under ThreadSanitizer: datagrams and TCP connections from many addresses, while
+ * main changes the rules again and again and another thread asks for readiness and metrics. Nothing
+ * is lost. */
 #include <glib/gstdio.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -33,31 +34,47 @@ static void *look(void *data)
     return NULL;
 }
 
-/* One template and its flow a datagram, to the collector at @port, from 127.0.9.1 and on. */
+/* A template and its flow. Given. */
+static GByteArray *make_message(guint i)
+{
+    Export e = export_ipfix(.sequence = i);
+    export_template(&e, 256, F(8, 4), F(12, 4), F(4, 1), F(7, 2), F(11, 2));
+    export_data(&e, 256);
+    export_u32(&e, 0xc6120001);
+    export_u32(&e, 0xcb007105 + i);
+    export_u8(&e, 6);
+    export_u16(&e, 40000);
+    export_u16(&e, 25);
+    export_end(&e);
+    return e.bytes;
+}
+
+/* A socket of exporter @number, 127.0.9.1 and on, that talks to the collector at @port. */
+static int open_exporter(guint number, int type, guint16 port)
+{
+    struct sockaddr_in from = {.sin_family = AF_INET},
+                       to = {.sin_family = AF_INET, .sin_port = htons(port)};
+    from.sin_addr.s_addr = htonl(0x7f000900 + 1 + number);
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int fd = socket(AF_INET, type, 0);
+    g_assert_cmpint(bind(fd, (struct sockaddr *)&from, sizeof from), ==, 0);
+    g_assert_cmpint(connect(fd, (struct sockaddr *)&to, sizeof to), ==, 0);
+    return fd;
+}
+
+/* Each message a datagram, and each round of an exporter another port; and once more over TCP, one
+ * connection a round. */
 static void *send_all(void *data)
 {
     guint16 port = *(guint16 *)data;
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port)};
-    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     for (guint i = 0; i < SENDERS * ROUNDS; i++) {
-        struct sockaddr_in from = {.sin_family = AF_INET};
-        from.sin_addr.s_addr = htonl(0x7f000900 + 1 + i % SENDERS);
-        Export e = export_ipfix(.sequence = i / SENDERS);
-        export_template(&e, 256, F(8, 4), F(12, 4), F(4, 1), F(7, 2), F(11, 2));
-        export_data(&e, 256);
-        export_u32(&e, 0xc6120001);
-        export_u32(&e, 0xcb007105 + i);
-        export_u8(&e, 6);
-        export_u16(&e, 40000);
-        export_u16(&e, 25);
-        export_end(&e);
-        int fd = socket(AF_INET, SOCK_DGRAM, 0);
-        g_assert_cmpint(bind(fd, (struct sockaddr *)&from, sizeof from), ==, 0);
-        g_assert_cmpint(
-            sendto(fd, e.bytes->data, e.bytes->len, 0, (struct sockaddr *)&to, sizeof to), ==,
-            e.bytes->len);
-        close(fd);
-        g_byte_array_unref(e.bytes);
+        g_autoptr(GByteArray) message = make_message(i / SENDERS);
+        static const int types[] = {SOCK_DGRAM, SOCK_STREAM};
+        for (gsize t = 0; t < G_N_ELEMENTS(types); t++) {
+            int fd = open_exporter(i % SENDERS, types[t], port);
+            g_assert_cmpint(send(fd, message->data, message->len, 0), ==, message->len);
+            close(fd);
+        }
     }
     return NULL;
 }
@@ -92,10 +109,11 @@ static void play(World *world, const WorkerOptions *options)
     g_autoptr(GError) error = NULL;
     guint16 port = free_port();
     g_autofree char *uri = g_strdup_printf("udp://127.0.0.1:%u", port);
+    g_autofree char *tcp = g_strdup_printf("tcp://127.0.0.1:%u", port);
     world->crew = crew_new(options, WORKERS, make_rules(), &error);
     g_assert_no_error(error);
-    gboolean good =
-        crew_listen(world->crew, uri, 1 << 22, &error) && crew_start(world->crew, &error);
+    gboolean good = crew_listen(world->crew, uri, 1 << 22, &error) &&
+                    crew_listen(world->crew, tcp, 0, &error) && crew_start(world->crew, &error);
     g_assert_no_error(error);
     g_assert_true(good);
     pthread_t looker, sender;
@@ -134,15 +152,18 @@ int main(void)
         .hold_domain_bytes = 65536,
         .hold_s = 60,
         .template_lifetime_s = 1800,
+        .tcp_connections = 1000,
+        .tcp_connections_each = 1000,
+        .tcp_idle_s = 60,
         .clock = clock,
         .stats = world.stats,
     };
     play(&world, &options);
     guint64 taken = counted(world.stats, "postern_collector_datagrams_total");
     guint64 flows = counted(world.stats, "postern_collector_flows_total");
-    printf("%" G_GUINT64_FORMAT " datagrams, %" G_GUINT64_FORMAT " flows\n", taken, flows);
-    g_assert_cmpuint(taken, ==, SENDERS * ROUNDS);
-    g_assert_cmpuint(flows, ==, SENDERS * ROUNDS);
+    printf("%" G_GUINT64_FORMAT " messages, %" G_GUINT64_FORMAT " flows\n", taken, flows);
+    g_assert_cmpuint(taken, ==, 2 * SENDERS * ROUNDS);
+    g_assert_cmpuint(flows, ==, 2 * SENDERS * ROUNDS);
     pst_stats_free(world.stats);
     pst_clock_free(clock);
     g_unlink(output + strlen("embedded:"));

@@ -165,3 +165,18 @@ Test(run, a_second_signal_ends_at_once, .signal = SIGTERM)
     raise(SIGTERM);
     cr_assert_fail("still here");
 }
+
+Test(run, quantities_are_written_for_people)
+{
+    static const struct {
+        double n;
+        const char *unit, *text;
+    } cases[] = {{0, "bytes", "0 bytes"},        {999, "bytes", "999 bytes"},
+                 {1200, "bytes", "1.2 kB"},      {45678901, "bytes", "46 MB"},
+                 {1.25e13, "bytes", "12 TB"},    {7, "flows", "7 flows"},
+                 {1000, "flows", "1,000 flows"}, {1234567, "", "1,234,567"}};
+    for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
+        char text[48];
+        cr_assert_str_eq(pst_quantity(cases[i].n, cases[i].unit, text), cases[i].text);
+    }
+}
