@@ -198,6 +198,11 @@ gboolean pst_bus_flush(PstBus *bus, int timeout_ms, GError **error)
     return FALSE;
 }
 
+void pst_bus_recall(PstBus *bus)
+{
+    bus->backend->give_up(bus);
+}
+
 char *pst_bus_trouble(PstBus *bus)
 {
     return bus->backend->trouble(bus);

@@ -22,7 +22,7 @@ typedef struct {
                         const PstBusStamp *stamp, guint8 *data_take, gsize len, gpointer cookie,
                         GError **error);
     guint (*service)(PstBus *bus, int timeout_ms);
-    void (*give_up)(PstBus *bus);  /* reports what is not delivered as failed */
+    void (*give_up)(PstBus *bus);  /* reports what is not delivered as failed; can be used on */
     char *(*trouble)(PstBus *bus); /* why delivery does not go on, or NULL; given (g_free) */
     gboolean (*subscribe)(PstBus *bus, const char *group, const char *const *topics,
                           const PstBusAssignment *assignment, GError **error);

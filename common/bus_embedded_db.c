@@ -92,6 +92,7 @@ static const char *const texts[N_STATEMENTS] = {
                       " (SELECT id, time_ms FROM message WHERE id >= ?1 << 40"
                       "  AND id < (?1 + 1) << 40 ORDER BY id LIMIT ?3) o"
                       " WHERE o.time_ms < ?2 AND NOT " WANTED("o.id") ")",
+    [DELETE_ONE] = "DELETE FROM message WHERE id = ?1 << 40 | ?2",
 };
 
 struct BusFile {

@@ -23,6 +23,7 @@ typedef enum {
     NOTE_READER,
     FIND_OLDEST,
     DELETE_OLDEST,
+    DELETE_ONE,
     N_STATEMENTS
 } BusStatement;
 

@@ -172,6 +172,12 @@ gboolean bus_file_delete_oldest(BusFile *file, gint64 slot, gint64 before_ms, gs
     return TRUE;
 }
 
+gboolean bus_file_delete(BusFile *file, gint64 slot, gint64 offset, GError **error)
+{
+    return bus_db_run(file, BUS_DB_PREPARE(file, DELETE_ONE, error, slot, offset),
+                      "delete a message", error);
+}
+
 gboolean bus_file_get_size(BusFile *file, BusFileSize *out_size, GError **error)
 {
     gint64 pages, free_pages;

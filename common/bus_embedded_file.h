@@ -81,6 +81,9 @@ gboolean bus_file_find_oldest(BusFile *file, gint64 *out_slot, gint64 *out_time_
 gboolean bus_file_delete_oldest(BusFile *file, gint64 slot, gint64 before_ms, gsize max,
                                 gsize *out_deleted, GError **error);
 
+/* Deletes the message at @offset, if it is there. */
+gboolean bus_file_delete(BusFile *file, gint64 slot, gint64 offset, GError **error);
+
 typedef struct {
     gint64 used_bytes; /* pages that hold something */
     gint64 free_bytes; /* pages that wait for reuse */

@@ -316,6 +316,7 @@ static void stop_thread(BusOutbox *outbox)
     pthread_mutex_unlock(&outbox->lock);
     pthread_join(outbox->thread, NULL);
     outbox->started = FALSE;
+    g_atomic_int_set(&outbox->stopping, FALSE);
 }
 
 void bus_outbox_free(BusOutbox *outbox)
@@ -417,6 +418,7 @@ void bus_outbox_give_up(BusOutbox *outbox, BusOutboxReport report, gpointer user
                     "embedded bus %s: closed before it was written%s%s", outbox->path,
                     outbox->trouble != NULL ? "; the last try: " : "",
                     outbox->trouble != NULL ? outbox->trouble : "");
+    outbox->bytes = 0;
     report_all(outbox, &outbox->done, report, user);
     report_all(outbox, &outbox->waiting, report, user);
 }

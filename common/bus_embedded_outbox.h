@@ -26,7 +26,8 @@ gboolean bus_outbox_push(BusOutbox *outbox, gint64 slot, const PstBusStamp *stam
 typedef void (*BusOutboxReport)(gpointer user, gpointer cookie, const GError *error);
 /* Reports what is done, waiting at most @timeout_ms for the first. Returns how many are not. */
 guint bus_outbox_collect(BusOutbox *outbox, int timeout_ms, BusOutboxReport report, gpointer user);
-/* Ends the thread after its present transaction and reports what is left as failed. */
+/* Ends the thread after its present transaction and reports what is left as failed; the next push
+ * starts it anew. */
 void bus_outbox_give_up(BusOutbox *outbox, BusOutboxReport report, gpointer user);
 /* Why the last transaction failed; NULL if it did not. Given (g_free). */
 char *bus_outbox_trouble(BusOutbox *outbox);

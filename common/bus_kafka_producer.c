@@ -146,12 +146,18 @@ guint bus_kafka_service(PstBus *bus, int timeout_ms)
     return self->undelivered;
 }
 
+/* What was on its way may have arrived, so this client's numbering is broken: the next message gets
+ * a new one. */
 void bus_kafka_give_up(PstBus *bus)
 {
     BusKafka *self = bus_kafka(bus);
-    if (self->producer == NULL)
+    if (self->producer == NULL || self->undelivered == 0)
         return;
     rd_kafka_purge(self->producer, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
     while (self->undelivered > 0 && rd_kafka_poll(self->producer, 1000) > 0)
         ;
+    if (self->undelivered == 0) {
+        g_clear_pointer(&self->producer, rd_kafka_destroy);
+        self->fatal = FALSE;
+    }
 }

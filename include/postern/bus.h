@@ -110,6 +110,10 @@ guint pst_bus_service(PstBus *bus, int timeout_ms);
  * queued and a later service or flush goes on with them. */
 gboolean pst_bus_flush(PstBus *bus, int timeout_ms, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
+/* Takes back at once all that is not delivered: each message's callback says AWAY (it may have been
+ * stored all the same). The bus can be used on. */
+void pst_bus_recall(PstBus *bus);
+
 /* Why delivery does not go on, in words and with the remedy where it is known; NULL: nothing is
  * known to hinder it. A trouble that is over is told until the next delivery. Given (g_free). */
 char *pst_bus_trouble(PstBus *bus) G_GNUC_WARN_UNUSED_RESULT;
