@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "batch.h"
 
-void charge_free(Charge *charge)
+#include "codec.h"
+
+static void charges_free(Charge *charge)
 {
     while (charge != NULL) {
         Charge *next = charge->next;
@@ -12,21 +14,12 @@ void charge_free(Charge *charge)
     }
 }
 
-void charge_lose_take(Charge *charges, PstLoss loss)
-{
-    for (Charge *charge = charges; charge != NULL; charge = charge->next) {
-        ledger_lose(charge->ledger, loss, charge->records);
-        if (charge->told != NULL)
-            ledger_unbeat(charge->ledger, charge->told);
-    }
-    charge_free(charges);
-}
-
 Batch *batch_new(guint8 topic, guint32 partition, gsize size)
 {
     Batch *batch = g_new0(Batch, 1);
     batch->topic = topic;
     batch->partition = partition;
+    batch->offset = -1;
     batch->data = g_malloc(size);
     return batch;
 }
@@ -40,7 +33,8 @@ void batch_free(Batch *batch)
 {
     if (batch == NULL)
         return;
-    charge_free(batch->charges);
+    charges_free(batch->charges);
+    g_free(batch->beats);
     g_free(batch->data);
     g_free(batch);
 }
@@ -48,7 +42,7 @@ void batch_free(Batch *batch)
 static void add_charge(Batch *batch, Ledger *ledger)
 {
     Charge *charge = g_new0(Charge, 1);
-    charge->ledger = ledger_ref(ledger);
+    charge->ledger = ledger != NULL ? ledger_ref(ledger) : NULL;
     charge->next = batch->charges;
     batch->charges = charge;
 }
@@ -66,4 +60,58 @@ void batch_charge(Batch *batch, Ledger *ledger)
     if (batch->charges == NULL || batch->charges->ledger != ledger)
         add_charge(batch, ledger);
     batch->charges->records++;
+    ledger->batched++;
+}
+
+/* A heartbeat's event time says nothing here; in the sealed form it is the number of records. */
+static PstHeartbeat beat_of(const Charge *charge)
+{
+    PstHeartbeat beat = {0};
+    if (charge->told != NULL)
+        beat = *charge->told;
+    if (charge->ledger != NULL) {
+        beat.sampler = charge->ledger->addr;
+        beat.domain = charge->ledger->domain;
+    }
+    beat.newest_event_ns = 0;
+    return beat;
+}
+
+void batch_seal(Batch *batch)
+{
+    if (batch->charges == NULL)
+        return;
+    g_autoptr(GByteArray) out = g_byte_array_new();
+    for (const Charge *charge = batch->charges; charge != NULL; charge = charge->next) {
+        PstHeartbeat beat = beat_of(charge);
+        beat.newest_event_ns = (gint64)charge->records;
+        guint8 bytes[PST_CODEC_HEARTBEAT_MAX];
+        g_byte_array_append(out, bytes, (guint)pst_codec_put_heartbeat(bytes, &beat));
+    }
+    g_clear_pointer(&batch->charges, charges_free);
+    g_free(batch->beats);
+    batch->beats_len = out->len;
+    batch->beats = g_byte_array_free(g_steal_pointer(&out), FALSE);
+}
+
+void batch_each_beat(const guint8 *beats, gsize len, BatchCharged charged, gpointer user)
+{
+    PstBatch reader = pst_batch(beats, len);
+    PstFlow flow;
+    PstHeartbeat beat;
+    while (pst_batch_next(&reader, &flow, &beat) == PST_CODEC_HEARTBEAT) {
+        guint64 records = (guint64)beat.newest_event_ns;
+        beat.newest_event_ns = 0;
+        charged(user, NULL, &beat, records);
+    }
+}
+
+void batch_each_charge(const Batch *batch, BatchCharged charged, gpointer user)
+{
+    for (const Charge *charge = batch->charges; charge != NULL; charge = charge->next) {
+        PstHeartbeat beat = beat_of(charge);
+        charged(user, charge->ledger, &beat, charge->records);
+    }
+    if (batch->beats_len > 0)
+        batch_each_beat(batch->beats, batch->beats_len, charged, user);
 }

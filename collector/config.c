@@ -51,7 +51,14 @@ const PstConfRow config_rows[] = {
         .def = "64M",
         .help = "Batches kept while the bus is away; above it the oldest goes, and is counted."),
     ROW(delivery_timeout_s, PST_CONF_SPAN_S, .unit = "s", .min = 1, .max = 86400, .def = "120",
-        .help = "The bus gives a batch up after this."),
+        .help = "Without a spool: the bus gives a batch up after this."),
+    ROW(spool, PST_CONF_TEXT, .unit = "", .def = "auto",
+        .help = "File that keeps batches while the bus is away, over restarts, too; several workers "
+                "use FILE-1, FILE-2 and so on. auto: with kafka://, PRODUCER.spool in systemd's state "
+                "directory. none: no file."),
+    ROW(spool_bytes, PST_CONF_BYTES, .unit = "bytes", .min = 1048576, .max = 1099511627776.0,
+        .def = "4G", .help = "Bound of these files together; above it the oldest batches go, and are "
+                             "counted."),
     ROW(bus_group, PST_CONF_TEXT, .unit = "", .def = "",
         .help = "embedded: Unix group that may write the bus file."),
     ROW(kafka_options, PST_CONF_TEXT, .unit = "", .def = "",
@@ -202,6 +209,20 @@ gboolean config_state_named(const Config *config)
            !g_str_equal(config->state, "none");
 }
 
+/* PRODUCER.@suffix in the folder that is ours; NULL: there is none. Given. */
+static char *path_in(const char *folder, const char *producer, const char *suffix)
+{
+    g_autofree char *name = g_strdelimit(g_strconcat(producer, suffix, NULL), "/", '_');
+    return folder != NULL ? g_build_filename(folder, name, NULL) : NULL;
+}
+
+/* What systemd made for us; NULL: it did not start us. Given. */
+static char *state_directory(void)
+{
+    const char *ours = g_getenv("STATE_DIRECTORY"); /* systemd.exec(5); several by colons */
+    return empty(ours) ? NULL : g_strndup(ours, strcspn(ours, ":"));
+}
+
 char *config_state_path(const Config *config, const char *producer, gboolean reads_files)
 {
     static const char embedded[] = "embedded:";
@@ -210,14 +231,20 @@ char *config_state_path(const Config *config, const char *producer, gboolean rea
     if (empty(config->state) || g_str_equal(config->state, "none") || reads_files ||
         g_str_has_prefix(config->output, "json:"))
         return NULL;
-    g_autofree char *folder = NULL;
-    const char *ours = g_getenv("STATE_DIRECTORY"); /* systemd.exec(5); several by colons */
-    if (!empty(ours))
-        folder = g_strndup(ours, strcspn(ours, ":"));
-    else if (g_str_has_prefix(config->output, embedded))
+    g_autofree char *folder = state_directory();
+    if (folder == NULL && g_str_has_prefix(config->output, embedded))
         folder = g_path_get_dirname(config->output + strlen(embedded));
-    if (folder == NULL)
+    return path_in(folder, producer, ".state");
+}
+
+char *config_spool_path(const Config *config, const char *producer, gboolean reads_files)
+{
+    if (empty(config->spool) || g_str_equal(config->spool, "none") ||
+        g_str_has_prefix(config->output, "json:"))
         return NULL;
-    g_autofree char *name = g_strdelimit(g_strconcat(producer, ".state", NULL), "/", '_');
-    return g_build_filename(folder, name, NULL);
+    if (!g_str_equal(config->spool, "auto"))
+        return g_strdup(config->spool);
+    g_autofree char *folder = state_directory();
+    gboolean wanted = g_str_has_prefix(config->output, "kafka:") && !reads_files;
+    return wanted ? path_in(folder, producer, ".spool") : NULL;
 }

@@ -21,6 +21,8 @@ typedef struct {
     gint64 batch_ms;
     gint64 queue_bytes;
     gint64 delivery_timeout_s;
+    char *spool;
+    gint64 spool_bytes;
     char *bus_group;
     char *kafka_options;
     gint64 rcvbuf;
@@ -47,7 +49,9 @@ Rules *config_rules(const Config *config, GError **error) G_GNUC_WARN_UNUSED_RES
 
 /* Where the state file is; NULL: nowhere. @reads_files: captures are input. Given. */
 char *config_state_path(const Config *config, const char *producer, gboolean reads_files);
-/* TRUE: the operator named the file himself. */
+/* Where the spool is; NULL: nowhere. Given. */
+char *config_spool_path(const Config *config, const char *producer, gboolean reads_files);
+/* TRUE: the operator named the state file himself. */
 gboolean config_state_named(const Config *config);
 
 /* @error USAGE: no port number. */

@@ -31,6 +31,7 @@ G_STATIC_ASSERT((int)CREW_MAX <= (int)ENDPOINT_SOCKETS_MAX);
 typedef struct {
     Crew *crew;
     char *producer; /* owned */
+    char *spool;    /* owned; NULL: none */
     Worker *worker; /* owned; its thread's while that runs */
     pthread_t thread;
     gboolean running; /* the thread is there */
@@ -87,6 +88,10 @@ static gboolean seat_open(Seat *seat, const WorkerOptions *options, guint number
     own.count = n;
     own.publisher.producer = seat->producer;
     own.publisher.queue_bytes /= n;
+    if (n > 1 && options->publisher.spool != NULL)
+        own.publisher.spool = seat->spool =
+            g_strdup_printf("%s-%u", options->publisher.spool, number);
+    own.publisher.spool_bytes /= n;
     own.hold_bytes_max /= n;
     if (!open_fd(&seat->wake_fd, error))
         return FALSE;
@@ -123,6 +128,7 @@ static void seat_clear(Seat *seat)
 {
     worker_free(seat->worker);
     g_free(seat->producer);
+    g_free(seat->spool);
     rules_unref(seat->rules);
     g_clear_error(&seat->error);
     if (seat->wake_fd >= 0)

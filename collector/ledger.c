@@ -407,6 +407,7 @@ void ledger_message(Ledger *ledger, const Message *message, guint16 port, guint3
     Sequence *sequence = sequence_for(ledger, message, port, now_ns);
     ledger->datagrams++;
     ledger->received += records;
+    ledger->version = message->version;
     Place place = place_message(ledger, sequence, message, records, now_ns);
     if (place == PLACE_COPY) {
         count_copy(ledger, sequence, records);
@@ -488,6 +489,8 @@ void ledger_beat(Ledger *ledger, PstHeartbeat *beat)
         ledger->told[i] = now.growth[i];
     }
     beat->ledger = ledger->id;
+    beat->version = (guint8)ledger->version;
+    beat->sampling_rate = ledger->sampling_rate;
     beat->expected = ledger_expected(ledger);
     beat->expected_datagrams = ledger_expected_datagrams(ledger);
 }

@@ -103,6 +103,8 @@ typedef struct {
     guint64 arrived;                /* … those of them that the ledger itself tells of */
     guint64 told[PST_GROWTH_COUNT]; /* as of the last heartbeat: all growth */
     guint32 malformed;              /* datagrams whose records will show as a gap */
+    guint16 version;                /* of the last message */
+    guint64 sampling_rate;          /* N of the last flow that told; 0: none did */
     PstAddr addr;                   /* whose ledger it is … */
     guint32 domain;                 /* … for what is written down beside batches */
     GArray *unread;                 /* Unread, oldest first; NULL: none yet */

@@ -16,6 +16,7 @@ typedef struct {
     Config config;
     PortSet ports;
     char *producer;
+    char *spool; /* path; NULL: none */
     State *state;
     Crew *crew;
     guint32 files; /* read, or begun */
@@ -62,7 +63,9 @@ static WorkerOptions worker_options(const Collector *collector)
                       .epoch = (guint64)g_get_real_time() * EPOCH_NS_PER_US,
                       .delivery_timeout_ms = config->delivery_timeout_s * 1000,
                       .group_name = config->bus_group,
-                      .extra = config->kafka_options},
+                      .extra = config->kafka_options,
+                      .spool = collector->spool,
+                      .spool_bytes = config->spool_bytes},
         .ports = &collector->ports,
         .exporters_max = (guint)config->exporters_max,
         .hold_bytes_max = (gsize)config->hold_bytes_all,
@@ -79,13 +82,18 @@ static WorkerOptions worker_options(const Collector *collector)
     };
 }
 
+static gboolean reads_files(const Collector *collector)
+{
+    char *const *read = collector->config.read;
+    char *const *args = collector->run.args;
+    return (read != NULL && read[0] != NULL) || (args != NULL && args[0] != NULL);
+}
+
 /* A file that the operator named himself must be usable. */
 static gboolean open_state(Collector *collector, GError **error)
 {
     const Config *config = &collector->config;
-    gboolean reads = (config->read != NULL && config->read[0] != NULL) ||
-                     (collector->run.args != NULL && collector->run.args[0] != NULL);
-    g_autofree char *path = config_state_path(config, collector->producer, reads);
+    g_autofree char *path = config_state_path(config, collector->producer, reads_files(collector));
     if (path == NULL)
         return TRUE;
     g_autoptr(GError) problem = NULL;
@@ -112,6 +120,7 @@ static gboolean set_up(Collector *collector, GError **error)
     g_autoptr(Rules) rules = config_rules(config, error);
     if (rules == NULL || !open_state(collector, error))
         return FALSE;
+    collector->spool = config_spool_path(config, collector->producer, reads_files(collector));
     WorkerOptions options = worker_options(collector);
     Crew *crew = crew_new(&options, (guint)config->workers, g_steal_pointer(&rules), error);
     if (crew == NULL)
@@ -219,6 +228,7 @@ int main(int argc, char **argv)
     pst_run_done(&collector.run); /* the metrics server first: it looks at the crew */
     crew_free(crew);
     pst_conf_clear(config_rows, &collector.config);
+    g_free(collector.spool);
     g_free(collector.producer);
     return status;
 }

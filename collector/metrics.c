@@ -33,13 +33,26 @@
     X("published_flows_total", PST_COUNTER, "topic=\"flows\"", s->publisher->flows[TOPIC_FLOWS],   \
       "Flows written.")                                                                            \
     X("heartbeats_total", PST_COUNTER, NULL, s->publisher->heartbeats, "Heartbeats written.")      \
-    X("batches_total", PST_COUNTER, NULL, s->publisher->batches, "Batches the bus took.")          \
-    X("batch_bytes_total", PST_COUNTER, NULL, s->publisher->bytes, "Bytes of these batches.")      \
-    X("batches_delivered_total", PST_COUNTER, NULL, s->publisher->delivered,                       \
+    X("batches_total", PST_COUNTER, NULL, s->publisher->outlet.batches, "Batches the bus took.")   \
+    X("batch_bytes_total", PST_COUNTER, NULL, s->publisher->outlet.bytes,                          \
+      "Bytes of these batches.")                                                                   \
+    X("batches_delivered_total", PST_COUNTER, NULL, s->publisher->outlet.delivered,                \
       "Batches that the bus confirmed.")                                                           \
-    X("batches_lost_total", PST_COUNTER, "by=\"bus\"", s->publisher->lost_batches,                 \
+    X("batches_lost_total", PST_COUNTER, "by=\"bus\"", s->publisher->outlet.lost_batches,          \
       "Batches that were lost.")                                                                   \
-    X("batches_lost_total", PST_COUNTER, "by=\"queue\"", s->publisher->queue_dropped,              \
+    X("batches_lost_total", PST_COUNTER, "by=\"spool\"", s->publisher->outlet.spool.evicted,       \
+      "Batches that were lost.")                                                                   \
+    X("spool_batches", PST_GAUGE, NULL, s->publisher->outlet.spool.file.batches,                   \
+      "Batches that the spool keeps for the bus.")                                                 \
+    X("spool_bytes", PST_GAUGE, NULL, s->publisher->outlet.spool.file.bytes,                       \
+      "Bytes of the spool that are in use.")                                                       \
+    X("spool_unwritten_bytes", PST_GAUGE, NULL, s->publisher->outlet.spool.unwritten,              \
+      "Bytes that wait for the spool's disk.")                                                     \
+    X("spool_written_batches_total", PST_COUNTER, NULL, s->publisher->outlet.spool.written,        \
+      "Batches that went to the spool.")                                                           \
+    X("spool_replayed_batches_total", PST_COUNTER, NULL, s->publisher->outlet.spool.replayed,      \
+      "Batches that went from the spool to the bus.")                                              \
+    X("batches_lost_total", PST_COUNTER, "by=\"queue\"", s->publisher->outlet.queue_dropped,       \
       "Batches that were lost.")                                                                   \
     X("resumed_domains_total", PST_COUNTER, NULL, s->saver->domains,                               \
       "Domains known from before this process (state).")                                           \
@@ -47,7 +60,8 @@
       "Templates known from before this process (state).")                                         \
     X("state_items_refused_total", PST_COUNTER, NULL, s->saver->refused,                           \
       "Items of the state file that break a rule.")                                                \
-    X("queue_bytes", PST_GAUGE, NULL, s->publisher->queue_bytes, "Bytes waiting for the bus.")     \
+    X("queue_bytes", PST_GAUGE, NULL, s->publisher->outlet.queue_bytes,                            \
+      "Bytes waiting for the bus.")                                                                \
     X("learned_exporters_total", PST_COUNTER, NULL, s->roster->learned,                            \
       "Exporters written to the list that is learned.")                                            \
     X("unlearned_exporters_total", PST_COUNTER, NULL, s->roster->failed + s->roster->refused,      \
@@ -64,7 +78,9 @@
     X("worker_kernel_dropped_datagrams_total", PST_COUNTER, s->kernel_dropped,                     \
       "Datagrams that the sockets' queues had no room for, by worker.")                            \
     X("worker_cpu_seconds_total", PST_COUNTER_MICROS, s->cpu_us,                                   \
-      "Processor time of the worker's thread: near 1 a second it is full.")
+      "Processor time of the worker's thread: near 1 a second it is full.")                        \
+    X("spool_oldest_seconds", PST_GAUGE, s->publisher->outlet.spool_age_s,                         \
+      "Age of the oldest batch in the worker's spool, 0 if it is empty.")
 
 enum {
 #define METRIC_COUNT(...) +1

@@ -1,232 +1,209 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "publish.h"
 
-#include <pthread.h>
 #include <string.h>
 
-#include "batch.h"
 #include "codec.h"
 #include "jsonout.h"
-#include "log.h"
-#include "probe.h"
 
-/* Batches that wait for the bus longer than this mean: it is away. Shorter, if the bus itself tells
- * of a trouble; but not at once, because a client that has several brokers may change over. */
-#define STALLED_NS  (10 * PST_NS_PER_S)
-#define TROUBLED_NS (2 * PST_NS_PER_S)
-#define CONNECT_NS  PST_NS_PER_S
-
-static const char *const topic_names[TOPIC_COUNT + 1] = {
-    [TOPIC_SMTP] = PST_TOPIC_SMTP,
-    [TOPIC_FLOWS] = PST_TOPIC_FLOWS,
-};
-static const char *const smtp_only[] = {PST_TOPIC_SMTP, NULL};
+#define DEBTS_NS PST_NS_PER_S
 
 /* The open batch of one topic and partition. */
 typedef struct {
     Batch *batch; /* NULL: none is open */
     PstMono opened;
-    guint64 sequence; /* last used */
 } Lane;
 
 struct Publisher {
     PublisherOptions options;
-    PstBus *bus;          /* owned; NULL: JSON */
-    JsonOut *json;        /* owned; NULL: bus */
-    Lane *lanes;          /* TOPIC_COUNT × partitions; owned */
-    GQueue waiting;       /* of Batch, closed, oldest first */
-    Probe *probe;         /* owned; NULL once we are connected, and for a bus that is a file */
-    gboolean connected;   /* the topics are there */
-    PstMono next_connect; /* not before */
-    PstMono now;          /* of the last tick */
-    PstMono progress;     /* when the bus last confirmed something, or nothing waited */
-    guint in_flight;
-    gboolean gives_up; /* the last report was of a batch that is lost */
-    PstLogLimit log;
+    Outlet *outlet; /* owned; NULL: JSON */
+    JsonOut *json;  /* owned; NULL: bus */
+    Lane *lanes;    /* TOPIC_COUNT × partitions; owned */
+    guint32 partitions;
+    GHashTable *debts; /* PstHeartbeat, a set by (sampler, domain, ledger): what has to be told of
+                          ledgers that are not here */
+    PstMono debts_told;
+    PstMono now; /* of the last tick */
     PublisherCounts counts;
-    pthread_mutex_t lock; /* guards hindered; ThreadSanitizer sees pthread's */
-    char *hindered;       /* why we are not ready; NULL: we are */
 };
 
-static void delivered(gpointer user, gpointer cookie, const GError *error)
+/* ---- who is charged ---- */
+
+static guint debt_hash(gconstpointer debt)
 {
-    Publisher *publisher = user;
-    Charge *charges = cookie;
-    publisher->gives_up = error != NULL;
-    if (error == NULL) {
-        publisher->progress = publisher->now;
-        publisher->counts.delivered++;
-        charge_free(charges);
-        return;
-    }
-    publisher->counts.lost_batches++;
-    charge_lose_take(charges, PST_LOSS_BUS);
-    pst_log_limited(&publisher->log, PST_LOG_ERR, "bus", "a batch was given up: %s",
-                    error->message);
+    const PstHeartbeat *beat = debt;
+    return pst_addr_hash(&beat->sampler) ^ beat->domain * 31u ^ (guint)beat->ledger;
 }
 
-static gboolean open_bus(Publisher *publisher, GError **error)
+static gboolean debt_equal(gconstpointer left, gconstpointer right)
+{
+    const PstHeartbeat *a = left, *b = right;
+    return a->ledger == b->ledger && a->domain == b->domain &&
+           pst_addr_equal(&a->sampler, &b->sampler);
+}
+
+static PstHeartbeat *debt_of(Publisher *publisher, const PstHeartbeat *told)
+{
+    PstHeartbeat *debt = g_hash_table_lookup(publisher->debts, told);
+    if (debt != NULL)
+        return debt;
+    debt = g_new0(PstHeartbeat, 1);
+    debt->sampler = told->sampler;
+    debt->domain = told->domain;
+    debt->ledger = told->ledger;
+    g_hash_table_add(publisher->debts, debt);
+    return debt;
+}
+
+/* One charge, and what is to be told of it. */
+typedef struct {
+    Publisher *publisher;
+    PstLoss loss;     /* of what is lost */
+    gboolean arrived; /* it is not: records of TOPIC_FLOWS are on the bus */
+} Verdict;
+
+static void add_to_ledger(const Verdict *verdict, Ledger *ledger, const PstHeartbeat *told,
+                          guint64 records)
+{
+    if (verdict->arrived) {
+        ledger->arrived += records;
+        return;
+    }
+    ledger_lose(ledger, verdict->loss, records);
+    ledger_unbeat(ledger, told);
+}
+
+static void add_to_debts(const Verdict *verdict, const PstHeartbeat *told, guint64 records)
+{
+    PstHeartbeat *debt = debt_of(verdict->publisher, told);
+    if (verdict->arrived) {
+        debt->received += records;
+        return;
+    }
+    for (guint i = 0; i < PST_GROWTH_COUNT; i++)
+        debt->growth[i] += told->growth[i];
+    debt->lost[verdict->loss] += records;
+    debt->expected = MAX(debt->expected, told->expected);
+    debt->expected_datagrams = MAX(debt->expected_datagrams, told->expected_datagrams);
+}
+
+/* A charge of an earlier process is that of the ledger which goes on with its sums, if one does. */
+static void settle_charge(gpointer user, Ledger *ledger, const PstHeartbeat *told, guint64 records)
+{
+    const Verdict *verdict = user;
+    const PublisherOptions *options = &verdict->publisher->options;
+    if (ledger == NULL && options->ledger != NULL)
+        ledger = options->ledger(options->user, &told->sampler, told->domain);
+    if (ledger != NULL && (told->ledger == 0 || told->ledger == ledger->id))
+        add_to_ledger(verdict, ledger, told, records);
+    else
+        add_to_debts(verdict, told, records);
+}
+
+static void batch_lost(gpointer user, const Batch *batch, PstLoss loss)
+{
+    Verdict verdict = {.publisher = user, .loss = loss};
+    batch_each_charge(batch, settle_charge, &verdict);
+}
+
+/* Whoever reads TOPIC_SMTP counts what stands in it; of the other topic we tell. */
+static void batch_arrived(gpointer user, const Batch *batch)
+{
+    Verdict verdict = {.publisher = user, .arrived = TRUE};
+    if (batch->topic == TOPIC_FLOWS)
+        batch_each_charge(batch, settle_charge, &verdict);
+}
+
+static void tell_debts(Publisher *publisher)
+{
+    if (pst_mono_since(publisher->now, publisher->debts_told).ns < DEBTS_NS)
+        return;
+    publisher->debts_told = publisher->now;
+    g_autoptr(GHashTable) debts = g_steal_pointer(&publisher->debts);
+    publisher->debts = g_hash_table_new_full(debt_hash, debt_equal, g_free, NULL);
+    GHashTableIter iter;
+    gpointer debt;
+    g_hash_table_iter_init(&iter, debts);
+    while (g_hash_table_iter_next(&iter, &debt, NULL)) {
+        ((PstHeartbeat *)debt)->received_ns = g_get_real_time() * 1000;
+        publisher_heartbeat(publisher, debt, NULL);
+    }
+}
+
+/* ---- opening ---- */
+
+static gboolean open_outlet(Publisher *publisher, GError **error)
 {
     const PublisherOptions *options = &publisher->options;
-    PstBusOptions bus = {.client_id = options->producer,
-                         .queue_bytes = options->queue_bytes,
-                         .delivery_timeout_ms = options->delivery_timeout_ms,
-                         .delivered = delivered,
-                         .user = publisher,
-                         .group_name = options->group_name,
-                         .bulk = options->all,
-                         .extra = options->extra};
-    publisher->bus = pst_bus_open(options->output, &bus, error);
-    if (publisher->bus == NULL)
-        return FALSE;
-    if (g_str_has_prefix(options->output, "kafka:"))
-        publisher->probe = probe_start(options->output, options->all ? topic_names : smtp_only,
-                                       (gint32)options->partitions);
-    return TRUE;
+    OutletOptions outlet = {.uri = options->output,
+                            .all = options->all,
+                            .partitions = options->partitions,
+                            .queue_bytes = options->queue_bytes,
+                            .producer = options->producer,
+                            .epoch = options->epoch,
+                            .delivery_timeout_ms = options->delivery_timeout_ms,
+                            .group_name = options->group_name,
+                            .extra = options->extra,
+                            .spool = options->spool,
+                            .spool_bytes = options->spool_bytes,
+                            .arrived = batch_arrived,
+                            .lost = batch_lost,
+                            .user = publisher};
+    publisher->outlet = outlet_open(&outlet, error);
+    return publisher->outlet != NULL;
+}
+
+/* As many lanes as the topics have partitions; only while none is in use. */
+static void fit_lanes(Publisher *publisher)
+{
+    guint32 partitions = outlet_partitions(publisher->outlet);
+    if (publisher->partitions == partitions)
+        return;
+    g_free(publisher->lanes);
+    publisher->partitions = partitions;
+    publisher->lanes = g_new0(Lane, (gsize)TOPIC_COUNT * partitions);
 }
 
 Publisher *publisher_open(const PublisherOptions *options, GError **error)
 {
     g_autoptr(Publisher) publisher = g_new0(Publisher, 1);
     publisher->options = *options;
-    publisher->now = publisher->progress = pst_mono_now();
-    publisher->lanes = g_new0(Lane, (gsize)TOPIC_COUNT * options->partitions);
-    g_queue_init(&publisher->waiting);
-    pthread_mutex_init(&publisher->lock, NULL);
+    publisher->now = pst_mono_now();
+    publisher->debts = g_hash_table_new_full(debt_hash, debt_equal, g_free, NULL);
     if (g_str_has_prefix(options->output, "json:")) {
         publisher->json = json_out_open(options->output + strlen("json:"), error);
         return publisher->json != NULL ? g_steal_pointer(&publisher) : NULL;
     }
-    if (!open_bus(publisher, error))
+    if (!open_outlet(publisher, error))
         return NULL;
-    publisher->hindered = g_strdup("not connected yet");
+    fit_lanes(publisher);
     return g_steal_pointer(&publisher);
 }
 
-/* Nothing has been given to a partition yet. */
-static gboolean is_untouched(const Publisher *publisher)
+void publisher_close(Publisher *publisher)
 {
-    for (guint i = 0; i < TOPIC_COUNT * publisher->options.partitions; i++) {
-        if (publisher->lanes[i].batch != NULL)
-            return FALSE;
-    }
-    return publisher->waiting.length == 0;
+    if (publisher == NULL)
+        return;
+    outlet_close(publisher->outlet); /* reports what it drops */
+    json_out_close(publisher->json);
+    for (guint i = 0; i < TOPIC_COUNT * publisher->partitions; i++)
+        batch_free(publisher->lanes[i].batch);
+    g_hash_table_unref(publisher->debts);
+    g_free(publisher->lanes);
+    g_free(publisher);
 }
 
-/* The partition count decides which scorer sees whom: it is the one that the topic already has. We
- * can take that over while nothing was given to a partition of our own counting. */
-static gboolean agree_on_partitions(Publisher *publisher, Topic topic, gint32 found, GError **error)
-{
-    PublisherOptions *options = &publisher->options;
-    if (found == (gint32)options->partitions)
-        return TRUE;
-    if (topic == TOPIC_SMTP && found <= PST_PARTITIONS_MAX && is_untouched(publisher)) {
-        pst_log(PST_LOG_NOTICE, "bus", "topic %s has %d partitions already, they are used",
-                topic_names[topic], found);
-        options->partitions = (guint32)found;
-        g_free(publisher->lanes);
-        publisher->lanes = g_new0(Lane, (gsize)TOPIC_COUNT * options->partitions);
-        return TRUE;
-    }
-    g_set_error(error, PST_ERROR, PST_ERROR_USAGE,
-                "topic %s has %d partitions, and we were told %u: set partitions = %d",
-                topic_names[topic], found, options->partitions, found);
-    return FALSE;
-}
-
-static gboolean ensure_topic(Publisher *publisher, Topic topic, GError **error)
-{
-    gint32 found = 0;
-    return pst_bus_ensure_topic(publisher->bus, topic_names[topic],
-                                (gint32)publisher->options.partitions, &found, error) &&
-           agree_on_partitions(publisher, topic, found, error);
-}
-
-static gboolean connect_bus(Publisher *publisher, GError **error)
-{
-    if (publisher->connected || publisher->now.ns < publisher->next_connect.ns ||
-        (publisher->probe != NULL && !probe_answered(publisher->probe)))
-        return TRUE;
-    g_autoptr(GError) failure = NULL;
-    if (ensure_topic(publisher, TOPIC_SMTP, &failure) &&
-        (!publisher->options.all || ensure_topic(publisher, TOPIC_FLOWS, &failure))) {
-        g_clear_pointer(&publisher->probe, probe_free);
-        publisher->connected = TRUE;
-        publisher->progress = publisher->now;
-        return TRUE;
-    }
-    publisher->next_connect = pst_mono_add(pst_mono_now(), (PstSpan){CONNECT_NS});
-    if (g_error_matches(failure, PST_ERROR, PST_ERROR_AWAY)) {
-        pst_log_limited(&publisher->log, PST_LOG_WARN, "bus",
-                        "away, batches wait and the connection is tried each second: %s",
-                        failure->message);
-        return TRUE;
-    }
-    g_propagate_error(error, g_steal_pointer(&failure));
-    return FALSE;
-}
+/* ---- batches in the making ---- */
 
 static Lane *lane_of(Publisher *publisher, Topic topic, guint32 partition)
 {
-    return &publisher->lanes[topic * publisher->options.partitions + partition];
+    return &publisher->lanes[topic * publisher->partitions + partition];
 }
 
-static void drop_oldest(Publisher *publisher)
-{
-    g_autoptr(Batch) batch = g_queue_pop_head(&publisher->waiting);
-    publisher->counts.queue_bytes -= batch->len;
-    publisher->counts.queue_dropped++;
-    charge_lose_take(g_steal_pointer(&batch->charges), PST_LOSS_QUEUE);
-}
-
-/* FALSE: the bus has no room now. */
-static gboolean hand_over(Publisher *publisher, Batch *batch)
-{
-    Lane *lane = lane_of(publisher, batch->topic, batch->partition);
-    PstBusStamp stamp = {.producer = publisher->options.producer,
-                         .epoch = publisher->options.epoch,
-                         .sequence = lane->sequence + 1};
-    g_autoptr(GError) error = NULL;
-    if (!pst_bus_publish_take(publisher->bus, topic_names[batch->topic], (gint32)batch->partition,
-                              &stamp, batch->data, batch->len, batch->charges, &error)) {
-        if (g_error_matches(error, PST_ERROR, PST_ERROR_FULL))
-            return FALSE;
-        pst_log_limited(&publisher->log, PST_LOG_ERR, "bus", "a batch was refused: %s",
-                        error->message);
-        publisher->counts.lost_batches++;
-        charge_lose_take(g_steal_pointer(&batch->charges), PST_LOSS_BUS);
-        return TRUE;
-    }
-    batch->data = NULL;
-    batch->charges = NULL; /* the cookie comes back in delivered() */
-    lane->sequence++;
-    publisher->counts.batches++;
-    publisher->counts.bytes += batch->len;
-    return TRUE;
-}
-
-static void hand_over_waiting(Publisher *publisher)
-{
-    while (publisher->connected && !g_queue_is_empty(&publisher->waiting)) {
-        Batch *oldest = g_queue_peek_head(&publisher->waiting);
-        if (!hand_over(publisher, oldest))
-            return;
-        publisher->counts.queue_bytes -= oldest->len;
-        batch_free(g_queue_pop_head(&publisher->waiting));
-    }
-}
-
-/* The lane's batch goes to the end of the queue, and as much of the queue as possible on its way.
- * A spool would take over where drop_oldest stands. */
 static void close_batch(Publisher *publisher, Lane *lane)
 {
-    Batch *batch = g_steal_pointer(&lane->batch);
-    batch_close(batch);
-    publisher->counts.queue_bytes += batch->len;
-    g_queue_push_tail(&publisher->waiting, batch);
-    hand_over_waiting(publisher);
-    while (publisher->counts.queue_bytes > publisher->options.queue_bytes)
-        drop_oldest(publisher);
+    batch_close(lane->batch);
+    outlet_put_take(publisher->outlet, g_steal_pointer(&lane->batch));
 }
 
 /* Room for @bytes in the lane's batch; @bytes is at most PST_CODEC_FLOW_MAX. */
@@ -264,7 +241,7 @@ void publisher_flow(Publisher *publisher, const PstFlow *flow, const PstAddr *cu
         }
         return;
     }
-    guint32 partition = pst_partition_of(customer, publisher->options.partitions);
+    guint32 partition = pst_partition_of(customer, publisher->partitions);
     if (smtp)
         put_flow(publisher, TOPIC_SMTP, partition, flow, ledger);
     if (all) /* a record is charged once */
@@ -275,15 +252,18 @@ void publisher_heartbeat(Publisher *publisher, const PstHeartbeat *beat, Ledger 
 {
     if (publisher->json != NULL)
         return;
-    PstHeartbeat elsewhere = *beat;
-    elsewhere.received = 0;
-    memset(elsewhere.lost, 0, sizeof elsewhere.lost);
-    guint32 home = pst_partition_of(&beat->sampler, publisher->options.partitions);
-    for (guint32 i = 0; i < publisher->options.partitions; i++) {
+    PstHeartbeat elsewhere = {.sampler = beat->sampler,
+                              .domain = beat->domain,
+                              .newest_event_ns = beat->newest_event_ns,
+                              .received_ns = beat->received_ns};
+    guint32 home = pst_partition_of(&beat->sampler, publisher->partitions);
+    for (guint32 i = 0; i < publisher->partitions; i++) {
+        if (i != home && beat->newest_event_ns == 0)
+            continue; /* it has nothing to say there */
         Batch *batch = batch_with_room(publisher, TOPIC_SMTP, i);
         batch->len +=
             pst_codec_put_heartbeat(batch->data + batch->len, i == home ? beat : &elsewhere);
-        if (i == home && ledger != NULL)
+        if (i == home)
             batch_charge_beat(batch, ledger, beat);
     }
     publisher->counts.heartbeats++;
@@ -291,38 +271,22 @@ void publisher_heartbeat(Publisher *publisher, const PstHeartbeat *beat, Ledger 
 
 static void close_old(Publisher *publisher, gint64 min_age_ns)
 {
-    for (guint i = 0; i < TOPIC_COUNT * publisher->options.partitions; i++) {
+    for (guint i = 0; i < TOPIC_COUNT * publisher->partitions; i++) {
         Lane *lane = &publisher->lanes[i];
         if (lane->batch != NULL && pst_mono_since(publisher->now, lane->opened).ns >= min_age_ns)
             close_batch(publisher, lane);
     }
 }
 
-static void set_hindered_take(Publisher *publisher, char *text)
-{
-    pthread_mutex_lock(&publisher->lock);
-    g_free(publisher->hindered);
-    publisher->hindered = text;
-    pthread_mutex_unlock(&publisher->lock);
-}
+/* ---- turns ---- */
 
-static void judge_readiness(Publisher *publisher)
+static gboolean is_untouched(const Publisher *publisher)
 {
-    guint waiting = publisher->in_flight + publisher->waiting.length;
-    if (waiting == 0 && !publisher->gives_up)
-        publisher->progress = publisher->now;
-    gint64 still_ns = pst_mono_since(publisher->now, publisher->progress).ns;
-    g_autofree char *trouble = pst_bus_trouble(publisher->bus);
-    gint64 patience_ns = trouble != NULL ? TROUBLED_NS : STALLED_NS;
-    if (publisher->connected && still_ns < patience_ns) {
-        set_hindered_take(publisher, NULL);
-        return;
+    for (guint i = 0; i < TOPIC_COUNT * publisher->partitions; i++) {
+        if (publisher->lanes[i].batch != NULL)
+            return FALSE;
     }
-    set_hindered_take(publisher,
-                      g_strdup_printf("%u batches wait, %s for %d s: %s", waiting,
-                                      publisher->connected ? "nothing gets through" : "no bus",
-                                      (int)(still_ns / PST_NS_PER_S),
-                                      trouble != NULL ? trouble : "no answer comes"));
+    return TRUE;
 }
 
 gboolean publisher_tick(Publisher *publisher, PstMono now, GError **error)
@@ -330,12 +294,13 @@ gboolean publisher_tick(Publisher *publisher, PstMono now, GError **error)
     publisher->now = now;
     if (publisher->json != NULL)
         return json_out_flush(publisher->json, error);
-    if (!connect_bus(publisher, error))
+    if (!outlet_tick(publisher->outlet, now, is_untouched(publisher), error))
         return FALSE;
+    fit_lanes(publisher);
+    Verdict verdict = {.publisher = publisher, .loss = PST_LOSS_SPOOL};
+    outlet_each_evicted(publisher->outlet, settle_charge, &verdict);
+    tell_debts(publisher);
     close_old(publisher, publisher->options.batch_ms * PST_NS_PER_MS);
-    publisher->in_flight = pst_bus_service(publisher->bus, 0);
-    hand_over_waiting(publisher);
-    judge_readiness(publisher);
     return TRUE;
 }
 
@@ -343,56 +308,21 @@ gboolean publisher_flush(Publisher *publisher, int timeout_ms, GError **error)
 {
     if (publisher->json != NULL)
         return json_out_flush(publisher->json, error);
-    PstMono end = pst_mono_add(pst_mono_now(), pst_span_ms(timeout_ms));
     publisher->now = pst_mono_now();
+    publisher->debts_told = (PstMono){0};
+    tell_debts(publisher);
     close_old(publisher, 0);
-    for (;;) {
-        publisher->now = pst_mono_now();
-        if (!connect_bus(publisher, error))
-            return FALSE;
-        hand_over_waiting(publisher);
-        publisher->in_flight = pst_bus_service(publisher->bus, 10);
-        if (g_queue_is_empty(&publisher->waiting) && publisher->in_flight == 0)
-            return TRUE;
-        if (publisher->now.ns >= end.ns)
-            break;
-    }
-    g_set_error(error, PST_ERROR, PST_ERROR_AWAY,
-                "output %s: %u batches could not be delivered within %d ms",
-                publisher->options.output, publisher->in_flight + publisher->waiting.length,
-                timeout_ms);
-    return FALSE;
+    return outlet_flush(publisher->outlet, timeout_ms, error);
 }
 
 gboolean publisher_ready(Publisher *publisher, GString *out_reasons)
 {
-    pthread_mutex_lock(&publisher->lock);
-    gboolean ready = publisher->hindered == NULL;
-    if (!ready)
-        g_string_append_printf(out_reasons, "output %s: %s\n", publisher->options.output,
-                               publisher->hindered);
-    pthread_mutex_unlock(&publisher->lock);
-    return ready;
+    return publisher->json != NULL || outlet_ready(publisher->outlet, out_reasons);
 }
 
-const PublisherCounts *publisher_counts(const Publisher *publisher)
+const PublisherCounts *publisher_counts(Publisher *publisher)
 {
+    if (publisher->outlet != NULL)
+        publisher->counts.outlet = *outlet_counts(publisher->outlet);
     return &publisher->counts;
-}
-
-void publisher_close(Publisher *publisher)
-{
-    if (publisher == NULL)
-        return;
-    probe_free(publisher->probe);
-    pst_bus_close(publisher->bus); /* reports what it drops through delivered() */
-    json_out_close(publisher->json);
-    for (guint i = 0; i < TOPIC_COUNT * publisher->options.partitions; i++)
-        batch_free(publisher->lanes[i].batch);
-    while (!g_queue_is_empty(&publisher->waiting))
-        batch_free(g_queue_pop_head(&publisher->waiting));
-    g_free(publisher->lanes);
-    g_free(publisher->hindered);
-    pthread_mutex_destroy(&publisher->lock);
-    g_free(publisher);
 }

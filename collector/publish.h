@@ -2,21 +2,14 @@
 #pragma once
 /* Where flows go: into batches of the bus, or as lines of JSON.
  *
- *   flow ─▶ partition of its customer ─▶ open batch (64 KiB or 200 ms) ─▶ queue ─▶ bus
+ *   flow ─▶ partition of its customer ─▶ open batch (64 KiB or 200 ms) ─▶ outlet ─▶ bus, or spool
  *
  * A batch is one bus message: many flows of one topic and partition, and the heartbeats that cover
- * them. While the bus is full or away, closed batches wait here, in order; above queue_bytes the
- * oldest goes and its records are charged to the ledgers they came from. (The place for a spool on
- * disk is there: publisher_close_batch.) What the bus gives up later is charged, too.
- * Stamps: producer, epoch (start of the program), sequence per topic and partition; a number is
- * used up when the bus takes the batch. Thread: the worker's; publisher_ready from any.
- */
-#include "clock.h"
-#include "ledger.h"
-#include "postern/bus.h"
+ * them. Whatever is lost of it is charged to the ledgers it came from, and what it told of a ledger
+ * is told again; also of batches that an earlier process had spooled.
+ * Thread: the worker's; publisher_ready from any. */
+#include "outlet.h"
 #include "postern/unit.h"
-
-typedef enum { TOPIC_SMTP, TOPIC_FLOWS, TOPIC_COUNT } Topic;
 
 typedef struct {
     const char *output; /* kafka://…, embedded:PATH, json:PATH, json:- */
@@ -27,20 +20,20 @@ typedef struct {
     gsize queue_bytes;  /* bound of closed batches that wait; and of the bus's own queue */
     const char *producer;
     guint64 epoch;
-    gint64 delivery_timeout_ms;
-    const char *group_name; /* embedded */
-    const char *extra;      /* kafka */
+    gint64 delivery_timeout_ms; /* without a spool */
+    const char *group_name;     /* embedded */
+    const char *extra;          /* kafka */
+    const char *spool;          /* path; NULL: none */
+    gint64 spool_bytes;
+    /* The ledger of an exporter's domain, if it is known; may be NULL. Borrowed for the call. */
+    Ledger *(*ledger)(gpointer user, const PstAddr *exporter, guint32 domain);
+    gpointer user;
 } PublisherOptions;
 
 typedef struct {
     guint64 flows[TOPIC_COUNT]; /* written into batches; JSON: lines, as TOPIC_FLOWS */
     guint64 heartbeats;
-    guint64 batches; /* that the bus took */
-    guint64 bytes;
-    guint64 delivered;     /* batches that the bus confirmed */
-    guint64 lost_batches;  /* the bus gave up */
-    guint64 queue_dropped; /* batches dropped from the queue */
-    guint64 queue_bytes;   /* waiting now */
+    OutletCounts outlet;
 } PublisherCounts;
 
 typedef struct Publisher Publisher;
@@ -64,14 +57,14 @@ void publisher_heartbeat(Publisher *publisher, const PstHeartbeat *beat, Ledger 
  * full; bus: IO; another partition count, after batches were made for ours). */
 gboolean publisher_tick(Publisher *publisher, PstMono now, GError **error);
 
-/* Closes and delivers everything, waiting at most @timeout_ms. */
+/* Closes and delivers everything within @timeout_ms, or leaves it in the spool. */
 gboolean publisher_flush(Publisher *publisher, int timeout_ms, GError **error);
 
 /* FALSE and a line in @out_reasons, with the bus's own words, if batches do not get through.
  * Thread: any. */
 gboolean publisher_ready(Publisher *publisher, GString *out_reasons);
-const PublisherCounts *publisher_counts(const Publisher *publisher);
+const PublisherCounts *publisher_counts(Publisher *publisher);
 
-/* Flushes what can be flushed within a second. Accepts NULL. */
+/* What is not delivered is lost, and so charged. Accepts NULL. */
 void publisher_close(Publisher *publisher);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Publisher, publisher_close)

@@ -84,8 +84,17 @@ static void take_flow(gpointer user, PstFlow *flow, Domain *domain)
     gboolean ours;
     const PstAddr *customer = normalize_direction(flow, worker->rules->networks, ports, &ours);
     gboolean smtp = ours && flow_is_mail(flow, ports);
+    if (flow->rate_source != PST_RATE_NONE)
+        domain->ledger->sampling_rate = flow->sampling_rate;
     if (smtp || worker->options.publisher.all)
         publisher_flow(worker->publisher, flow, customer, smtp, domain->ledger);
+}
+
+static Ledger *ledger_of(gpointer user, const PstAddr *exporter, guint32 domain)
+{
+    Worker *worker = user;
+    const Domain *known = exporters_peek(worker->exporters, exporter, domain);
+    return known != NULL ? known->ledger : NULL;
 }
 
 static void free_listener(gpointer listener)
@@ -107,7 +116,10 @@ Worker *worker_new(const WorkerOptions *options, Rules *rules_take, GError **err
     worker->roster = roster_new();
     worker->refusals = peerlog_new(REFUSED_NS);
     worker->tcps = g_ptr_array_new_with_free_func(free_tcp);
-    worker->publisher = publisher_open(&options->publisher, error);
+    PublisherOptions publisher = options->publisher;
+    publisher.ledger = ledger_of;
+    publisher.user = worker;
+    worker->publisher = publisher_open(&publisher, error);
     if (worker->publisher == NULL)
         return NULL;
     worker->saver =
@@ -257,11 +269,13 @@ void worker_datagram(Worker *worker, const Datagram *datagram, gint64 received_n
 {
     worker->datagrams++;
     worker->bytes += datagram->len;
+    PstCursor payload = pst_cursor(datagram->payload, datagram->len);
     if (datagram->truncated && datagram->stream == 0) {
-        worker_dropped(worker, DROP_TRUNCATED);
+        Message message;
+        (void)datagram_next(&payload, &message);
+        take_malformed(worker, datagram, &message, DROP_TRUNCATED);
         return;
     }
-    PstCursor payload = pst_cursor(datagram->payload, datagram->len);
     do {
         Message message;
         Drop drop = datagram_next(&payload, &message);
@@ -382,7 +396,8 @@ static void beat_domain(gpointer user, Domain *domain)
     PstHeartbeat heartbeat = {.sampler = domain->addr,
                               .domain = domain->id,
                               .newest_event_ns = domain->newest_event_ns,
-                              .received_ns = beat->now_ns};
+                              .received_ns = beat->now_ns,
+                              .clock_offset_ms = domain->exporter->clock_offset_ns / PST_NS_PER_MS};
     ledger_beat(domain->ledger, &heartbeat);
     publisher_heartbeat(worker->publisher, &heartbeat, domain->ledger);
     domain->beat_at_ns = beat->now_ns;
@@ -494,6 +509,9 @@ gboolean worker_tick(Worker *worker, GError **error)
 
 void worker_reload_take(Worker *worker, Rules *rules)
 {
+    /* who is forgotten now has said what he had to say */
+    Beat beat = {.worker = worker, .now_ns = MAX(worker->ticked_ns, 0), .last = TRUE};
+    exporters_each(worker->exporters, beat_domain, &beat);
     exporters_set_rules(worker->exporters, rules->admitted, rules->rates);
     rules_unref(worker->rules);
     worker->rules = rules;

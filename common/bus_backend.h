@@ -44,9 +44,12 @@ struct PstBus {
 PstBus *pst_bus_kafka_open(const char *rest, const PstBusOptions *options, GError **error);
 PstBus *pst_bus_embedded_open(const char *rest, const PstBusOptions *options, GError **error);
 
-/* Runs the delivered callback, if there is one. */
-static inline void pst_bus_report(PstBus *bus, gpointer cookie, const GError *error)
+/* Runs the callback that there is. @data as it was published; only looked at with an @error. */
+static inline void pst_bus_report(PstBus *bus, gpointer cookie, const guint8 *data, gsize len,
+                                  const GError *error)
 {
-    if (bus->options.delivered != NULL)
+    if (error != NULL && bus->options.returned != NULL)
+        bus->options.returned(bus->options.user, cookie, data, len, error);
+    else if (bus->options.delivered != NULL)
         bus->options.delivered(bus->options.user, cookie, error);
 }

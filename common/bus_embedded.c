@@ -23,9 +23,10 @@ static EmbeddedBus *embedded(PstBus *bus)
     return (EmbeddedBus *)bus;
 }
 
-static void report(gpointer user, gpointer cookie, const GError *error)
+static void report(gpointer user, gpointer cookie, const guint8 *data, gsize len,
+                   const GError *error)
 {
-    pst_bus_report(user, cookie, error);
+    pst_bus_report(user, cookie, data, len, error);
 }
 
 static void embedded_close(PstBus *bus)

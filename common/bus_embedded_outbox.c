@@ -30,7 +30,7 @@ typedef struct {
     gpointer cookie;
     GError *error; /* of a message that was given up */
     gsize len;
-    guint8 *data; /* NULL once done */
+    guint8 *data; /* NULL once written */
 } Letter;
 
 struct BusOutbox {
@@ -216,7 +216,8 @@ static void finish(Writer *writer, const GError *error, gboolean only_expired)
         if (only_expired && now < letter->expires_ns)
             continue;
         bytes += letter->len;
-        g_clear_pointer(&letter->data, g_free);
+        if (error == NULL)
+            g_clear_pointer(&letter->data, g_free);
         letter->error = error != NULL ? g_error_copy(error) : NULL;
         g_queue_unlink(&writer->batch, l);
         g_queue_push_tail_link(&done, l);
@@ -390,7 +391,7 @@ static void report_all(BusOutbox *outbox, GQueue *letters, BusOutboxReport repor
     while (letters->length > 0) {
         Letter *letter = g_queue_pop_head(letters);
         outbox->undelivered--;
-        report(user, letter->cookie, letter->error);
+        report(user, letter->cookie, letter->data, letter->len, letter->error);
         letter_free(letter);
     }
 }

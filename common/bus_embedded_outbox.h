@@ -23,7 +23,9 @@ void bus_outbox_free(BusOutbox *outbox);
 gboolean bus_outbox_push(BusOutbox *outbox, gint64 slot, const PstBusStamp *stamp,
                          guint8 *data_take, gsize len, gpointer cookie, GError **error);
 
-typedef void (*BusOutboxReport)(gpointer user, gpointer cookie, const GError *error);
+/* @data are there with an @error only. */
+typedef void (*BusOutboxReport)(gpointer user, gpointer cookie, const guint8 *data, gsize len,
+                                const GError *error);
 /* Reports what is done, waiting at most @timeout_ms for the first. Returns how many are not. */
 guint bus_outbox_collect(BusOutbox *outbox, int timeout_ms, BusOutboxReport report, gpointer user);
 /* Ends the thread after its present transaction and reports what is left as failed; the next push

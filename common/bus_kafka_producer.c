@@ -19,7 +19,7 @@ static void delivered(rd_kafka_t *client, const rd_kafka_message_t *message, voi
         g_clear_pointer(&self->trouble, g_free);
     else
         bus_kafka_fail(&error, message->err, "deliver a message", self->trouble);
-    pst_bus_report(&self->bus, message->_private, error);
+    pst_bus_report(&self->bus, message->_private, message->payload, message->len, error);
 }
 
 static rd_kafka_t *make_producer(BusKafka *self, GError **error)

@@ -8,6 +8,8 @@
 #include "postern/bus.h"
 #include "postern/unit.h"
 
+#define HOUR_NS (3600 * PST_NS_PER_S)
+
 enum { TICK_S = 1, TICK_SIGHTINGS = 10000, INPUTS_PAGE = 1000 };
 
 typedef struct {
@@ -20,9 +22,11 @@ typedef struct {
     PstHold *next; /* NULL: no tick is open */
     PstMono opened;
     guint sightings;
-    GArray *beats;      /* PstHeartbeat with something to account for */
-    GArray *complaints; /* Complaint */
-    GArray *verdicts;   /* of the engine, taken once when the tick is closed; else NULL */
+    GArray *beats;          /* PstHeartbeat with something to account for */
+    GHashTable *received;   /* PstHeartbeat, a set: flows that were read, by exporter and hour */
+    PstHeartbeat *counting; /* of these: that of the last flow; borrowed */
+    GArray *complaints;     /* Complaint */
+    GArray *verdicts;       /* of the engine, taken once when the tick is closed; else NULL */
     GArray *activity;
 } Tick;
 
@@ -47,12 +51,27 @@ static void complaint_clear(gpointer data)
     pst_evidence_free(((Complaint *)data)->evidence);
 }
 
+static guint received_hash(gconstpointer data)
+{
+    const PstHeartbeat *beat = data;
+    return (guint)pst_addr_hash(&beat->sampler) ^ beat->domain * 31u;
+}
+
+static gboolean received_equal(gconstpointer left, gconstpointer right)
+{
+    const PstHeartbeat *a = left, *b = right;
+    return a->domain == b->domain && a->received_ns / HOUR_NS == b->received_ns / HOUR_NS &&
+           pst_addr_equal(&a->sampler, &b->sampler);
+}
+
 static void tick_clear(Tick *tick)
 {
     g_clear_pointer(&tick->next, pst_hold_free);
     g_clear_pointer(&tick->verdicts, g_array_unref);
     g_clear_pointer(&tick->activity, g_array_unref);
     g_array_set_size(tick->beats, 0);
+    tick->counting = NULL;
+    g_hash_table_remove_all(tick->received);
     g_array_set_size(tick->complaints, 0);
     tick->sightings = 0;
 }
@@ -63,6 +82,7 @@ void partition_free(Partition *p)
         return;
     tick_clear(&p->tick);
     g_array_unref(p->tick.beats);
+    g_hash_table_unref(p->tick.received);
     g_array_unref(p->tick.complaints);
     g_clear_pointer(&p->hold, pst_hold_free);
     g_clear_pointer(&p->old_inputs, g_array_unref);
@@ -101,6 +121,7 @@ Partition *partition_take(PstSink *sink, const EngineConf *conf, guint32 partiti
     p->subject = g_strdup_printf("partition %u", partition);
     p->engine = engine_new(conf, partition);
     p->tick.beats = g_array_new(FALSE, FALSE, sizeof(PstHeartbeat));
+    p->tick.received = g_hash_table_new_full(received_hash, received_equal, g_free, NULL);
     p->tick.complaints = g_array_new(FALSE, FALSE, sizeof(Complaint));
     g_array_set_clear_func(p->tick.complaints, complaint_clear);
     p->old_marks = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
@@ -239,15 +260,51 @@ static void count_flow(Partition *p, EngineFate fate)
         p->tick.sightings++;
 }
 
+/* What nobody can account for has no exporter or no time. */
+static gboolean is_accountable(const PstHeartbeat *beat)
+{
+    return pst_addr_present(&beat->sampler) && beat->received_ns > 0;
+}
+
 static void keep_beat(Partition *p, const PstHeartbeat *beat)
 {
-    guint64 lost = 0;
-    for (guint i = 0; i < PST_LOSS_COUNT; i++)
-        lost |= beat->lost[i];
-    gboolean accountable = pst_addr_present(&beat->sampler) && beat->received_ns > 0;
-    if (accountable && (lost != 0 || beat->received != 0))
+    guint64 grown = beat->ledger;
+    for (guint i = 0; i < PST_GROWTH_COUNT; i++)
+        grown |= beat->growth[i];
+    if (is_accountable(beat) && grown != 0)
         g_array_append_val(p->tick.beats, *beat);
     pst_cell_add_owned(p->meters->heartbeats, 1);
+}
+
+/* Flows tell of themselves that they were received (postern/flow.h): counted by exporter, domain
+ * and hour. Those of one exporter come in runs. */
+static void count_received(Partition *p, const PstFlow *flow)
+{
+    PstHeartbeat key = {
+        .sampler = flow->sampler, .domain = flow->domain, .received_ns = flow->received_ns};
+    Tick *tick = &p->tick;
+    if (!is_accountable(&key))
+        return;
+    if (tick->counting == NULL || !received_equal(tick->counting, &key)) {
+        tick->counting = g_hash_table_lookup(tick->received, &key);
+        if (tick->counting == NULL) {
+            tick->counting = g_memdup2(&key, sizeof key);
+            g_hash_table_add(tick->received, tick->counting);
+        }
+    }
+    tick->counting->received++;
+}
+
+/* What was counted is told like what others tell. */
+static void close_counts(Tick *tick)
+{
+    GHashTableIter iter;
+    gpointer beat;
+    g_hash_table_iter_init(&iter, tick->received);
+    while (g_hash_table_iter_next(&iter, &beat, NULL))
+        g_array_append_vals(tick->beats, beat, 1);
+    tick->counting = NULL;
+    g_hash_table_remove_all(tick->received);
 }
 
 static void count_malformed(Partition *p, const PstBusMessage *m)
@@ -268,12 +325,15 @@ static void feed(Partition *p, const PstBusMessage *m, gboolean live)
         switch (pst_batch_next(&batch, &flow, &beat)) {
         case PST_CODEC_FLOW: {
             EngineFate fate = engine_flow(p->engine, &flow, m->offset);
-            if (live)
+            if (live) {
                 count_flow(p, fate);
+                count_received(p, &flow);
+            }
             break;
         }
         case PST_CODEC_HEARTBEAT:
-            engine_heartbeat(p->engine, &beat);
+            if (beat.newest_event_ns != 0)
+                engine_heartbeat(p->engine, &beat);
             if (live)
                 keep_beat(p, &beat);
             break;
@@ -415,6 +475,7 @@ gboolean partition_commit(Partition *p, GError **error)
 {
     g_assert(p->tick.next != NULL);
     PstMono began = pst_mono_now();
+    close_counts(&p->tick);
     if (p->tick.verdicts == NULL && !p->rebuilding) {
         p->tick.verdicts = engine_take_verdicts(p->engine);
         p->tick.activity = engine_take_activity(p->engine);

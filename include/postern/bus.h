@@ -60,11 +60,17 @@ typedef struct {
  * the caller's thread. @error NULL: durable. Otherwise borrowed: the bus gave it up. */
 typedef void (*PstBusDelivered)(gpointer user, gpointer cookie, const GError *error);
 
+/* The same of a message that was given up, with its bytes (borrowed for the call): called instead,
+ * if it is set. */
+typedef void (*PstBusReturned)(gpointer user, gpointer cookie, const guint8 *data, gsize len,
+                               const GError *error);
+
 typedef struct {
     const char *client_id;      /* shown by the broker's tools; NULL: program name */
     guint64 queue_bytes;        /* bound of unsent messages; 0: 64 MiB */
     gint64 delivery_timeout_ms; /* give a message up after this; 0: 120 s */
     PstBusDelivered delivered;  /* NULL: not wanted */
+    PstBusReturned returned;    /* NULL: delivered tells of failures, too */
     gpointer user;
     gint64 retain_bytes;    /* embedded: throw the oldest away above this; 0: 10 GiB */
     gint64 retain_s;        /* embedded: … older than this; 0: 7 days. Never past a position

@@ -94,18 +94,22 @@ class Kafka:
     def read_all(self, topic, partition):
         """Every message of a partition from its start to its present end, by an independent
         client."""
+        return [payload for _, payload in self.read_with_headers(topic, partition)]
+
+    def read_with_headers(self, topic, partition):
+        """The same, each with its headers: [(name, bytes)]."""
         consumer = Consumer({"bootstrap.servers": self.bootstrap, "group.id": "judge",
                              "enable.auto.commit": False, "enable.partition.eof": True})
         consumer.assign([TopicPartition(topic, partition, 0)])
-        payloads = []
+        messages = []
         try:
             while True:
                 message = consumer.poll(30)
                 assert message is not None, "no answer within 30 s"
                 if message.error() is None:
-                    payloads.append(message.value())
+                    messages.append((message.headers(), message.value()))
                 elif message.error().code() == KafkaError._PARTITION_EOF:
-                    return payloads
+                    return messages
                 else:
                     raise KafkaException(message.error())
         finally:

@@ -162,7 +162,6 @@ static void send_message(Publisher *p, gint32 partition)
     guint8 out[PST_CODEC_HEARTBEAT_MAX];
     if (open->flows == 0)
         return;
-    open->beat.received = open->flows;
     gsize n = pst_codec_put_heartbeat(out, &open->beat);
     g_byte_array_append(open->data, out, (guint)n);
     p->stamp.sequence = ++open->sequence;

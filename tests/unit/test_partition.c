@@ -18,10 +18,10 @@ typedef struct {
     GArray *inputs;       /* PstInput: scorer_input with scorer_input_applied */
     GHashTable *verdicts; /* "unit episode band" → JSON of the crossing */
     GHashTable *sessions; /* "unit bucket" → sum, as text */
-    guint complaints, beats, commits;
+    guint complaints, received, commits;
     GHashTable *new_verdicts; /* of the open transaction */
     GArray *new_activity;
-    guint new_complaints, new_beats;
+    guint new_complaints, new_received;
     int fail_commits; /* so many commits fail with AWAY */
 } Fake;
 
@@ -54,7 +54,7 @@ static gboolean fake_begin(PstSink *sink, const PstHold *hold, GError **error)
     Fake *fake = fake_of(sink);
     g_hash_table_remove_all(fake->new_verdicts);
     g_array_set_size(fake->new_activity, 0);
-    fake->new_complaints = fake->new_beats = 0;
+    fake->new_complaints = fake->new_received = 0;
     return TRUE;
 }
 
@@ -87,7 +87,8 @@ static gboolean fake_evidence(PstSink *sink, guint32 partition, const PstEvidenc
 
 static gboolean fake_loss(PstSink *sink, const PstHeartbeat *beats, gsize n, GError **error)
 {
-    fake_of(sink)->new_beats += (guint)n;
+    for (gsize i = 0; i < n; i++)
+        fake_of(sink)->new_received += (guint)beats[i].received;
     return TRUE;
 }
 
@@ -131,7 +132,7 @@ static gboolean fake_commit(PstSink *sink, const PstHold *hold, const PstHold *n
     for (guint i = 0; i < fake->new_activity->len; i++)
         add_sessions(fake, &g_array_index(fake->new_activity, PstActivity, i));
     fake->complaints += fake->new_complaints;
-    fake->beats += fake->new_beats;
+    fake->received += fake->new_received;
     note_applied(fake, hold, next);
     pst_hold_free(fake->hold);
     fake->hold = pst_hold_copy(next);
@@ -283,7 +284,7 @@ Test(partition, a_tick_writes_what_happened_and_where_it_stands)
     cr_assert_eq(fake->hold->smtp_position, MESSAGES);
     cr_assert_eq(fake->hold->evidence_position, PST_BUS_OLDEST);
     cr_assert_eq(fake->hold->input_id, 1);
-    cr_assert_eq(fake->beats, MESSAGES);
+    cr_assert_eq(fake->received, MESSAGES * 2 * PER_MESSAGE, "flows, and what heartbeats tell");
     g_autofree char *verdicts = rows_of(fake->verdicts);
     cr_assert_not_null(strstr(verdicts, A_UNIT), "%s", verdicts);
     cr_assert_not_null(strstr(verdicts, " block: "), "%s", verdicts);
@@ -332,11 +333,11 @@ Test(partition, a_copy_of_a_batch_counts_once)
     commit(p);
     cr_assert_eq(pst_cell_get(meters.duplicates), 1);
     cr_assert_eq(fake->hold->smtp_position, 3);
-    cr_assert_eq(fake->beats, 2);
+    cr_assert_eq(fake->received, 2 * 2 * PER_MESSAGE);
     give(p, 3, 2); /* and after the commit */
     commit(p);
     cr_assert_eq(pst_cell_get(meters.duplicates), 2);
-    cr_assert_eq(fake->beats, 2);
+    cr_assert_eq(fake->received, 2 * 2 * PER_MESSAGE);
 }
 
 Test(partition, a_tick_that_failed_is_written_once_when_the_database_is_back)

@@ -194,9 +194,9 @@ Test(publish, batch_is_sent_when_it_is_old_enough)
     cr_assert(publisher_tick(desk.publisher, start, &error));
     put(&desk, "198.18.0.1", TRUE);
     cr_assert(publisher_tick(desk.publisher, pst_mono_add(start, pst_span_ms(199)), &error));
-    cr_assert_eq(publisher_counts(desk.publisher)->batches, 0);
+    cr_assert_eq(publisher_counts(desk.publisher)->outlet.batches, 0);
     cr_assert(publisher_tick(desk.publisher, pst_mono_add(start, pst_span_ms(200)), &error));
-    cr_assert_eq(publisher_counts(desk.publisher)->batches, 1);
+    cr_assert_eq(publisher_counts(desk.publisher)->outlet.batches, 1);
     desk_clear(&desk);
 }
 
@@ -221,10 +221,10 @@ Test(publish, partitions_that_the_topic_has_are_used)
     g_autoptr(GError) error = NULL;
     Publisher *other = open_other(&desk);
     cr_assert(publisher_tick(other, pst_mono_now(), &error));
-    PstHeartbeat beat = {.sampler = test_addr("192.0.2.1")};
+    PstHeartbeat beat = {.sampler = test_addr("192.0.2.1"), .newest_event_ns = 1};
     publisher_heartbeat(other, &beat, NULL);
     cr_assert(publisher_flush(other, 10000, &error));
-    cr_assert_eq(publisher_counts(other)->batches, PARTITIONS);
+    cr_assert_eq(publisher_counts(other)->outlet.batches, PARTITIONS);
     publisher_close(other);
     desk_clear(&desk);
 }
@@ -236,7 +236,7 @@ Test(publish, another_partition_count_is_refused_once_batches_were_made)
     flush(&desk);
     g_autoptr(GError) error = NULL;
     Publisher *other = open_other(&desk);
-    PstHeartbeat beat = {.sampler = test_addr("192.0.2.1")};
+    PstHeartbeat beat = {.sampler = test_addr("192.0.2.1"), .newest_event_ns = 1};
     publisher_heartbeat(other, &beat, NULL);
     cr_assert_not(publisher_tick(other, pst_mono_now(), &error));
     cr_assert(g_error_matches(error, PST_ERROR, PST_ERROR_USAGE));
@@ -265,7 +265,7 @@ Test(publish, away_bus_costs_the_oldest_batches_and_counts_their_records)
         publisher_flow(publisher, &flow, &flow.src_addr, TRUE, ledger);
     }
     cr_assert(publisher_tick(publisher, pst_mono_add(pst_mono_now(), pst_span_ms(300)), &error));
-    const PublisherCounts *counts = publisher_counts(publisher);
+    const OutletCounts *counts = &publisher_counts(publisher)->outlet;
     cr_assert_leq(counts->queue_bytes, 8192);
     cr_assert_gt(counts->queue_dropped, 0);
     cr_assert(ledger_has_news(ledger));
