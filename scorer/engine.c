@@ -3,11 +3,14 @@
 
 #include "clock.h"
 #include "history.h"
+#include "inbound.h"
+#include "neighbourhood.h"
 
-#define FIRST_S  86400 /* event times of the first day of 1970 are no times */
-#define MINUTE_S 60
-#define HOUR_S   3600
-#define DAY_MIN  1440
+#define FIRST_S      86400 /* event times of the first day of 1970 are no times */
+#define MINUTE_S     60
+#define HOUR_S       3600
+#define DAY_MIN      1440
+#define ADDRESS_BITS 10 /* of an IPv4 net whose addresses are tried one by one */
 
 void engine_conf_init(EngineConf *conf)
 {
@@ -74,10 +77,12 @@ Engine *engine_new(const EngineConf *conf, guint32 partition)
     engine->novelty = novelty_new(conf->novelty_bytes);
     engine->units = unit_table_new(conf->key, conf->max_units);
     engine->rules = rules_new((guint8)conf->v6_unit_len);
+    engine->owners = owners_new();
     pool_init(&engine->episodes, sizeof(Episode));
     pool_init(&engine->histories, sizeof(History));
     pool_init(&engine->learned, sizeof(Learned));
     pool_init(&engine->waiting, sizeof(Waiting));
+    pool_init(&engine->inbound, sizeof(Inbound));
     engine->activity = activity_new();
     engine->verdicts = verdict_queue();
     return engine;
@@ -93,10 +98,12 @@ void engine_free(Engine *engine)
     g_clear_pointer(&engine->novelty, novelty_free);
     g_clear_pointer(&engine->units, unit_table_free);
     g_clear_pointer(&engine->rules, rules_free);
+    g_clear_pointer(&engine->owners, owners_free);
     pool_clear(&engine->episodes);
     pool_clear(&engine->histories);
     pool_clear(&engine->learned);
     pool_clear(&engine->waiting);
+    pool_clear(&engine->inbound);
     g_clear_pointer(&engine->envelope_rows, g_array_unref);
     g_clear_pointer(&engine->waiting_rows, g_array_unref);
     g_clear_pointer(&engine->activity, activity_free);
@@ -212,6 +219,8 @@ static void evict(Engine *engine, guint32 id)
     Judged j;
     judge_unit(engine, id, &j);
     judge_end(engine, &j);
+    if (group_is(&j.unit->unit))
+        neighbourhood_leave(engine, &j.unit->unit);
     history_drop(engine, j.unit);
     unit_table_drop(engine->units, id);
 }
@@ -243,10 +252,11 @@ static guint32 hold_unit(Engine *engine, const Sighting *s)
     if (id == 0) {
         id = add_unit(engine, &s->unit, s->unit_hash, s->at_s, s->position);
         unit_table_at(engine->units, id)->exempt = rules_ceiling(engine->rules, &s->unit) > 0;
-        return id;
-    }
-    if (s->at_s / A_DAY_S != (gint64)unit_table_at(engine->units, id)->last_s / A_DAY_S)
+        neighbourhood_join(engine, id, s->at_s, s->position);
+    } else if (s->at_s / A_DAY_S != (gint64)unit_table_at(engine->units, id)->last_s / A_DAY_S) {
         history_mail(engine, id, s->at_s / A_DAY_S);
+        neighbourhood_join(engine, id, s->at_s, s->position);
+    }
     return id;
 }
 
@@ -263,9 +273,13 @@ static EngineFate take_sighting(Engine *engine, Sighting *s)
     add_activity(engine, s);
     if (!s->new_session && !s->new_s && !s->new_d)
         return ENGINE_KNOWN;
+    if (s->new_s || s->new_d)
+        s->excused = inbound_excuse(engine, unit, s->at_s);
+    engine->s.excused += s->excused ? 1 : 0;
     Judged j;
     judge_open(engine, id, s, &j);
     judge_score(engine, &j, s);
+    neighbourhood_feed(engine, id, s);
     return s->new_session ? ENGINE_NEW : ENGINE_KNOWN;
 }
 
@@ -282,6 +296,8 @@ static void visit_unit(gpointer user, guint32 id)
     if (unit->episode != 0 || (gint64)unit->last_s + engine->conf.idle_s > now_s)
         return;
     if (history_is_over(engine, unit, now_s / A_DAY_S)) {
+        if (group_is(&unit->unit))
+            neighbourhood_leave(engine, &unit->unit);
         history_forget(engine, unit);
         unit_table_drop(engine->units, id);
         engine->s.units_forgotten++;
@@ -339,9 +355,24 @@ static EngineFate take_time(Engine *engine, const PstFlow *flow, Sighting *s)
     if (!watermark_admit(engine->watermark, s->place, s->event_ns, flow->received_ns))
         return ENGINE_CLOCK_AHEAD;
     novelty_advance(engine->novelty, s->at_s);
+    if (engine->s.born_s == 0)
+        engine->s.born_s = s->at_s;
     if (watermark_flow(engine->watermark, s->place, s->event_ns))
         watermark_moved(engine);
     return ENGINE_NEW;
+}
+
+/* Mail that comes in to a unit that sends. What is late explains nothing any more. */
+static void take_inbound(Engine *engine, Sighting *s)
+{
+    if (s->event_ns < watermark_ns(engine->watermark) || !novelty_holds(engine->novelty, s->at_s))
+        return;
+    s->unit = rules_unit_of(engine->rules, &s->session.client);
+    s->unit_hash = unit_table_hash(engine->units, &s->unit);
+    guint64 client = pst_addr_hash_keyed(&s->session.server, engine->conf.key);
+    s->key_session =
+        mix(mix(s->unit_hash + 0x20000 + s->session.port) + client + s->session.client_port);
+    inbound_take(engine, s);
 }
 
 static EngineFate take_flow(Engine *engine, const PstFlow *flow, gint64 position)
@@ -351,11 +382,13 @@ static EngineFate take_flow(Engine *engine, const PstFlow *flow, gint64 position
     EngineFate fate = take_time(engine, flow, &s);
     if (fate != ENGINE_NEW)
         return fate;
-    fate = session_of(flow, &s.session);
-    if (fate != ENGINE_NEW)
-        return fate;
     s.flow = flow;
     s.position = position;
+    fate = session_of(flow, &s.session);
+    if (fate == ENGINE_NOT_CLIENT && session_inbound(flow, &s.session))
+        take_inbound(engine, &s);
+    if (fate != ENGINE_NEW)
+        return fate;
     s.unit = rules_unit_of(engine->rules, &s.session.client);
     s.unit_hash = unit_table_hash(engine->units, &s.unit);
     make_keys(engine, &s);
@@ -407,6 +440,23 @@ static void recut(Engine *engine, const PstPrefix *prefix)
 
 typedef void (*NetVisit)(Engine *engine, guint32 id, gpointer user);
 
+/* The same where trying the addresses one by one is less work. */
+static gboolean each_address(Engine *engine, const PstPrefix *net, NetVisit visit, gpointer user)
+{
+    if (net->addr.family != PST_AF_INET || net->len < 32 - ADDRESS_BITS)
+        return FALSE;
+    guint32 first = (guint32)net->addr.bytes[0] << 24 | (guint32)net->addr.bytes[1] << 16 |
+                    (guint32)net->addr.bytes[2] << 8 | net->addr.bytes[3];
+    for (guint32 i = 0; i < 1u << (32 - net->len); i++) {
+        PstAddr addr = pst_addr_v4(first + i);
+        PstUnit unit = pst_unit_of(&addr, PST_UNIT_LEN_V6_DEFAULT);
+        guint32 id = unit_table_find(engine->units, &unit, unit_table_hash(engine->units, &unit));
+        if (id != 0)
+            visit(engine, id, user);
+    }
+    return TRUE;
+}
+
 /* Every unit held that lies in @net: a unit itself, or a wider prefix. */
 static void each_unit(Engine *engine, const PstPrefix *net, NetVisit visit, gpointer user)
 {
@@ -415,6 +465,8 @@ static void each_unit(Engine *engine, const PstPrefix *net, NetVisit visit, gpoi
         visit(engine, only, user);
         return;
     }
+    if (each_address(engine, net, visit, user))
+        return;
     for (guint32 id = 1; id <= unit_table_places(engine->units); id++) {
         const PstUnit *unit = &unit_table_at(engine->units, id)->unit;
         if (unit->addr.family != PST_AF_NONE && holds_unit(net, unit))
@@ -453,13 +505,27 @@ static void release(Engine *engine, guint32 id, gpointer user)
 
 static void clear(Engine *engine, guint32 id, gpointer user)
 {
+    guint32 group = unit_table_at(engine->units, id)->group;
     history_false_positive(engine, id);
     release(engine, id, user);
+    if (group != 0 && unit_table_at(engine->units, group)->episode != 0) {
+        history_false_positive(engine, group);
+        release(engine, group, user);
+    }
 }
 
 static void confirm(Engine *engine, guint32 id, gpointer user)
 {
     history_confirmed(engine, id);
+    guint32 group = unit_table_at(engine->units, id)->group;
+    if (group != 0)
+        history_confirmed(engine, group);
+}
+
+static void rejoin(Engine *engine, guint32 id, gpointer user)
+{
+    Unit *unit = unit_table_at(engine->units, id);
+    neighbourhood_join(engine, id, unit->last_s, 0);
 }
 
 static void reassign(Engine *engine, guint32 id, gpointer user)
@@ -490,6 +556,10 @@ void engine_input(Engine *engine, const PstInput *input)
         break;
     case PST_INPUT_EXEMPTED:
         exempt(engine, net, input->ceiling);
+        break;
+    case PST_INPUT_ASSIGNED:
+        owners_set(engine->owners, net, input->owner);
+        each_unit(engine, net, rejoin, NULL);
         break;
     default: /* a kind of a newer schema: not ours to judge */
         break;
@@ -575,6 +645,9 @@ void engine_restore(Engine *engine, const PstEnvelope *row)
         return;
     }
     guint32 id = add_unit(engine, &unit, hash, (gint64)row->mail_day * A_DAY_S, 0);
+    gint64 first_s = (gint64)row->first_day * A_DAY_S;
+    if (engine->s.born_s == 0 || first_s < engine->s.born_s)
+        engine->s.born_s = first_s;
     Unit *held = unit_table_at(engine->units, id);
     held->last_s = row->mail_day * A_DAY_S;
     held->exempt = row->owner == 0 && rules_ceiling(engine->rules, &unit) > 0;
@@ -605,6 +678,7 @@ const EngineStats *engine_stats(Engine *engine)
         .units_forgotten = s->units_forgotten,
         .units_evicted = s->units_evicted,
         .waiting = engine->waiting.count,
+        .excused = s->excused,
         .waiting_dropped = s->waiting_dropped,
         .learned = engine->learned.count,
         .episodes_evicted = s->episodes_evicted,
@@ -616,7 +690,8 @@ const EngineStats *engine_stats(Engine *engine)
         .newest_ns = watermark_newest_ns(engine->watermark),
         .state_bytes = unit_table_bytes(engine->units) + pool_bytes(&engine->episodes) +
                        pool_bytes(&engine->histories) + pool_bytes(&engine->learned) +
-                       pool_bytes(&engine->waiting) + novelty_bytes(engine->novelty),
+                       pool_bytes(&engine->waiting) + pool_bytes(&engine->inbound) +
+                       novelty_bytes(engine->novelty),
     };
     memcpy(stats->fates, s->fates, sizeof stats->fates);
     return stats;

@@ -86,6 +86,8 @@ void engine_heartbeat(Engine *engine, const PstHeartbeat *beat);
  *  RELEASED                  the unit's episode ends and its cells restart from the idle state;
  *  FALSE_POSITIVE            the same, and its data that were withheld, today's too, are learned;
  *  CONFIRMED                 its data that were withheld are dropped;
+ *  ASSIGNED                  units of the net that belong to one customer are judged as a
+ *                            neighbourhood too; owner 0 ends it;
  *  REASSIGNED                the same, and everything known of the unit is forgotten;
  *  EXEMPTED                  its envelopes are at least `ceiling` sessions in any hour; 0 ends it;
  *  UNIT_LEN                  IPv6 addresses in the prefix belong to units of `unit_len` from now
@@ -135,6 +137,7 @@ typedef struct {
     guint64 episodes_ended;
     guint64 units_forgotten;  /* idle for idle_s */
     guint64 units_evicted;    /* thrown out because max_units was reached */
+    guint64 excused;          /* sightings, by mail that came in just before */
     guint64 waiting_dropped;  /* withheld days that found no room to wait in */
     guint64 episodes_evicted; /* ended early because max_episodes was reached */
     guint64 exporters_evicted;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The state of an engine as bytes: snapshot and digest. */
 #include "history.h"
+#include "inbound.h"
 #include "postern/error.h"
 
 /* Grows whenever the layout or the meaning of any part changes. */
@@ -10,7 +11,7 @@ typedef struct {
     guint64 layout; /* also tells byte order */
     EngineConf conf;
     guint64 partition;
-    guint64 sizes[7];
+    guint64 sizes[8];
 } Head;
 
 /* Compared and hashed as bytes: there is no padding. */
@@ -23,7 +24,7 @@ static void make_head(const EngineConf *conf, guint32 partition, Head *out)
     memcpy(&out->conf, conf, sizeof *conf);
     out->partition = partition;
     const guint64 sizes[] = {sizeof(Unit),    sizeof(Block),   sizeof(Episode), sizeof(Exporter),
-                             sizeof(History), sizeof(Learned), sizeof(Waiting)};
+                             sizeof(History), sizeof(Learned), sizeof(Waiting), sizeof(Inbound)};
     memcpy(out->sizes, sizes, sizeof sizes);
 }
 
@@ -35,11 +36,13 @@ static void write_state(const Engine *engine, Image *image)
     image_put(image, &engine->s, sizeof engine->s);
     watermark_write(engine->watermark, image);
     rules_write(engine->rules, image);
+    owners_write(engine->owners, image);
     unit_table_write(engine->units, image);
     pool_write(&engine->episodes, image);
     pool_write(&engine->histories, image);
     pool_write(&engine->learned, image);
     pool_write(&engine->waiting, image);
+    pool_write(&engine->inbound, image);
     novelty_write(engine->novelty, image);
 }
 
@@ -96,7 +99,7 @@ static gboolean history_is_whole(const Engine *engine, const Unit *unit)
             (block != NULL && block->learned != h->learned[pair]))
             return FALSE;
     }
-    return h->waiting <= engine->waiting.used;
+    return h->waiting <= engine->waiting.used && h->inbound <= engine->inbound.used;
 }
 
 /* Ids that units and episodes hold of each other lead to where they should. */
@@ -112,7 +115,8 @@ static gboolean is_whole(Engine *engine)
     }
     for (guint32 id = 1; id <= unit_table_places(engine->units); id++) {
         const Unit *unit = unit_table_at(engine->units, id);
-        if (unit->episode > engine->episodes.used || !history_is_whole(engine, unit) ||
+        if (unit->episode > engine->episodes.used ||
+            unit->group > unit_table_places(engine->units) || !history_is_whole(engine, unit) ||
             !exporters_are_whole(engine, unit))
             return FALSE;
     }
@@ -123,9 +127,10 @@ static gboolean read_state(Engine *engine, PstCursor *from)
 {
     return image_get(from, &engine->s, sizeof engine->s) &&
            watermark_read(engine->watermark, from) && rules_read(engine->rules, from) &&
-           unit_table_read(engine->units, from) && pool_read(&engine->episodes, from) &&
-           pool_read(&engine->histories, from) && pool_read(&engine->learned, from) &&
-           pool_read(&engine->waiting, from) && novelty_read(engine->novelty, from) &&
+           owners_read(engine->owners, from) && unit_table_read(engine->units, from) &&
+           pool_read(&engine->episodes, from) && pool_read(&engine->histories, from) &&
+           pool_read(&engine->learned, from) && pool_read(&engine->waiting, from) &&
+           pool_read(&engine->inbound, from) && novelty_read(engine->novelty, from) &&
            pst_cursor_left(from) == 0 && is_whole(engine);
 }
 

@@ -5,6 +5,7 @@
 #include "episode.h"
 #include "group.h"
 #include "novelty.h"
+#include "owners.h"
 #include "peaks.h"
 #include "postern/envelope.h"
 #include "rules.h"
@@ -19,6 +20,8 @@ typedef struct {
     guint64 watches, flags, blocks;
     guint64 episodes_ended, episodes_evicted;
     guint64 units_forgotten, units_evicted;
+    gint64 born_s;           /* event time of the first flow, or of what was restored */
+    guint64 excused;         /* sightings, by mail that came in */
     guint64 waiting_dropped; /* days withheld that found no room */
     guint32 open;            /* episodes */
     guint32 episode_hand;    /* place looked at last for one to end early */
@@ -36,10 +39,12 @@ struct Engine {
     Novelty *novelty;
     UnitTable *units;
     Rules *rules;
+    Owners *owners;
     Pool episodes;  /* Episode */
     Pool histories; /* History, of every unit */
     Pool learned;   /* Learned, of units whose mail could matter */
     Pool waiting;   /* Waiting */
+    Pool inbound;   /* Inbound, of units that send and are sent to */
     /* Outputs not yet taken. */
     Activity *activity;
     GArray *verdicts;                     /* PstVerdict */
@@ -61,4 +66,6 @@ typedef struct {
     guint16 place;              /* of its exporter */
     double inverse_q;
     gboolean new_session, new_s, new_d;
+    gboolean excused; /* by mail that came in */
+    guint8 member;    /* of the neighbourhood that is given it */
 } Sighting;

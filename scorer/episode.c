@@ -39,7 +39,7 @@ static void keep_lowest(Episode *episode, const EpisodeSample *sample)
 }
 
 void episode_sample(Episode *episode, const guint64 key[2], const PstFlow *flow,
-                    const Session *session, gint64 event_ns)
+                    const Session *session, gint64 event_ns, guint8 member)
 {
     EpisodeSample kept;
     memset(&kept, 0, sizeof kept);
@@ -51,6 +51,7 @@ void episode_sample(Episode *episode, const guint64 key[2], const PstFlow *flow,
     kept.sample.bytes = flow->bytes;
     kept.sample.tcp_flags = flow->tcp_flags;
     kept.sample.has_flags = (flow->has & PST_HAS_TCP_FLAGS) != 0;
+    kept.member = member;
     kept.order = ++episode->sampled;
     kept.hash = sample_hash(key, &kept.sample);
     if (kept.order <= EPISODE_ENDS)
@@ -65,7 +66,7 @@ static int compare_order(gconstpointer a, gconstpointer b)
     return ((*x)->order > (*y)->order) - ((*x)->order < (*y)->order);
 }
 
-static void show_samples(const Episode *episode, PstVerdict *verdict)
+static void show_samples(const Episode *episode, int member, PstVerdict *verdict)
 {
     const EpisodeSample *all[2 * EPISODE_ENDS + EPISODE_LOWEST];
     guint n = 0;
@@ -81,11 +82,13 @@ static void show_samples(const Episode *episode, PstVerdict *verdict)
         if (all[i]->order == shown)
             continue;
         shown = all[i]->order;
+        if (member != EPISODE_EVERYBODY && all[i]->member != (guint32)member)
+            continue;
         verdict->samples[verdict->n_samples++] = all[i]->sample;
     }
 }
 
-void episode_show(const Episode *episode, PstVerdict *verdict)
+void episode_show(const Episode *episode, int member, PstVerdict *verdict)
 {
     static const guint16 ports[] = {25, 465, 587, 2525};
     guint n = 0;
@@ -94,5 +97,5 @@ void episode_show(const Episode *episode, PstVerdict *verdict)
             verdict->ports[n++] = ports[i];
     for (guint i = 0; i < PST_VERDICT_EXPORTERS; i++)
         verdict->exporters[i] = episode->exporter[i].addr;
-    show_samples(episode, verdict);
+    show_samples(episode, member, verdict);
 }

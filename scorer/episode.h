@@ -12,9 +12,13 @@
 #define EPISODE_ENDS   4 /* samples from the beginning, and from the end */
 #define EPISODE_LOWEST 8 /* samples with the lowest keyed hash: uniform, same on every replay */
 
+#define EPISODE_EVERYBODY (-1)
+
 typedef struct {
     guint64 order; /* 1, 2, 3 … within the episode */
     guint64 hash;
+    guint32 member; /* of a neighbourhood: whose flow it is */
+    guint32 unused; /* no padding within */
     PstSample sample;
 } EpisodeSample;
 
@@ -28,6 +32,9 @@ typedef struct {
     gint64 time_ns, received_ns, position;
     Peak peak;
     double sampling;
+    double evidence;
+    int score;
+    double low;   /* lower bound on true sessions */
     double gate;  /* G in force */
     double usual; /* the most that such a window usually holds, in sightings; 0: nothing learned */
 } EpisodeCrossing;
@@ -47,14 +54,15 @@ typedef struct {
     int highest_score;
     EpisodeCrossing crossing[PST_BAND_COUNT];
     guint64 sampled;
+    guint64 told[PST_BAND_COUNT][4]; /* of a neighbourhood: bits of the members that have a row */
     EpisodeSample first[EPISODE_ENDS], last[EPISODE_ENDS], lowest[EPISODE_LOWEST];
     EpisodeExporter exporter[PST_VERDICT_EXPORTERS];
 } Episode;
 
-/* One record of the unit, as evidence. @new_session: uncapped; @key: of the samples' hash. */
+/* One record of the unit, as evidence. @key: of the samples' hash. */
 void episode_exporter(Episode *episode, const PstAddr *sampler, guint64 rate);
 void episode_sample(Episode *episode, const guint64 key[2], const PstFlow *flow,
-                    const Session *session, gint64 event_ns);
+                    const Session *session, gint64 event_ns, guint8 member);
 
-/* Fills samples, exporters and ports of @verdict. */
-void episode_show(const Episode *episode, PstVerdict *verdict);
+/* Fills samples, exporters and ports of @verdict. @member: whose samples, or EPISODE_EVERYBODY. */
+void episode_show(const Episode *episode, int member, PstVerdict *verdict);

@@ -56,18 +56,31 @@ static void burst(PstVerdict *verdict, const WordsFacts *facts)
         allowed);
 }
 
+static void neighbourhood(PstVerdict *verdict, const WordsFacts *facts)
+{
+    guint addresses = 0;
+    for (guint i = 0; i < G_N_ELEMENTS(facts->episode->told[verdict->band]); i++)
+        addresses += (guint)__builtin_popcountll(facts->episode->told[verdict->band][i]);
+    say(verdict, "neighbourhood", 0,
+        "all addresses of the customer in %s together stand out, at least %.0f sessions; this "
+        "address took part, with %u others so far",
+        facts->neighbourhood, floor(facts->low), MAX(addresses, 1) - 1);
+}
+
 static void gate(PstVerdict *verdict, const WordsFacts *facts)
 {
     double held = verdict->score - floor(verdict->evidence);
     if (held < 0)
         say(verdict, "gate", held,
             "at least %.0f sessions are certain so far; it counts as a burst from %.0f on",
-            floor(verdict->sessions_low), facts->gate);
+            floor(facts->low), facts->gate);
 }
 
-static void magnitude(PstVerdict *verdict)
+static void magnitude(PstVerdict *verdict, const WordsFacts *facts)
 {
-    const char *when = verdict->ended ? "in the whole episode" : "in this and the last 3 hours";
+    const char *when = verdict->ended && facts->neighbourhood == NULL
+                           ? "in the whole episode"
+                           : "in this and the last 3 hours";
     if (is_sampled(verdict))
         say(verdict, "magnitude", 0,
             "%.0f sessions to %.0f new destinations seen in samples %s: about %.0f sessions, at "
@@ -105,8 +118,10 @@ void evidence_words(PstVerdict *verdict, const WordsFacts *facts)
     const Episode *episode = facts->episode;
     burst(verdict, facts);
     gate(verdict, facts);
-    magnitude(verdict);
-    if (episode->countable > 0)
+    if (facts->neighbourhood != NULL)
+        neighbourhood(verdict, facts);
+    magnitude(verdict, facts);
+    if (episode->countable > 0 && facts->neighbourhood == NULL)
         say(verdict, "failed-openings", 0,
             "%" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT
             " sessions were not answered or were refused",

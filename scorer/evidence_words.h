@@ -10,16 +10,19 @@
  *   ports             which mail ports
  *   exporters         who saw it, and how densely
  *   exemption         a ceiling that was in force, and was exceeded
+ *   neighbourhood     the /24 or /56 that stood out as one; this address took part
  *   late-records      what came too late to be scored
  */
 #include "episode.h"
 
 typedef struct {
     const Episode *episode;
-    const Peak *peak; /* winning cell */
-    double gate;      /* G */
-    double usual;     /* the most that such a window usually holds; 0: nothing learned */
-    double ceiling;   /* exemption in force; 0: none */
+    const Peak *peak;          /* winning cell */
+    double gate;               /* G */
+    double usual;              /* the most that such a window usually holds; 0: nothing learned */
+    double ceiling;            /* exemption in force; 0: none */
+    const char *neighbourhood; /* that crossed; NULL: the unit itself */
+    double low;                /* its lower bound on true sessions */
 } WordsFacts;
 
 /* Appends the reasons to @verdict, whose other fields are filled. */

@@ -4,6 +4,7 @@
 #include <math.h>
 
 #include "clock.h"
+#include "inbound.h"
 
 #define MEMORY_DAYS  60 /* silent for so long, a unit's history says nothing any more */
 #define STRANGE_DAYS 21 /* … of one that never was known */
@@ -372,6 +373,7 @@ static PstEnvelope *queue_row(Engine *engine, const Unit *unit)
 static void let_go(Engine *engine, Unit *unit)
 {
     unlearn(engine, unit);
+    inbound_forget(engine, unit);
     pool_put(&engine->histories, unit->history);
     unit->history = 0;
 }

@@ -5,6 +5,7 @@
 #include "detector.h"
 #include "evidence_words.h"
 #include "history.h"
+#include "neighbourhood.h"
 
 #define LOOKS 64 /* for an episode to end early */
 
@@ -110,9 +111,8 @@ Episode *judge_episode(const Engine *engine, guint32 id)
     return pool_at(&engine->episodes, id);
 }
 
-/* The row of a band as it stood when it was crossed; the rest is the caller's. */
-static PstVerdict *queue_verdict(Engine *engine, const Judged *j, const Episode *episode,
-                                 PstBand band)
+PstVerdict *judge_row(Engine *engine, const Judged *j, const Episode *episode, PstBand band,
+                      int member)
 {
     const EpisodeCrossing *crossing = &episode->crossing[band];
     g_array_set_size(engine->verdicts, engine->verdicts->len + 1);
@@ -133,12 +133,14 @@ static PstVerdict *queue_verdict(Engine *engine, const Judged *j, const Episode 
     v->cold = !j->standing.known;
     v->first_ns = episode->first_ns;
     v->last_ns = episode->last_ns;
-    episode_show(episode, v);
+    v->evidence = crossing->evidence;
+    v->score = crossing->score;
+    episode_show(episode, member, v);
     return v;
 }
 
-static void put_words(const Engine *engine, const Judged *j, const Episode *episode,
-                      PstVerdict *verdict)
+void judge_words(const Engine *engine, const Judged *j, const Episode *episode, PstVerdict *verdict,
+                 const char *neighbourhood)
 {
     const EpisodeCrossing *crossing = &episode->crossing[verdict->band];
     const WordsFacts facts = {
@@ -147,13 +149,15 @@ static void put_words(const Engine *engine, const Judged *j, const Episode *epis
         .gate = crossing->gate,
         .usual = crossing->usual,
         .ceiling = j->standing.ceiling,
+        .neighbourhood = neighbourhood,
+        .low = crossing->low,
     };
     evidence_words(verdict, &facts);
 }
 
 static void queue_ended(Engine *engine, const Judged *j, const Episode *episode, PstBand band)
 {
-    PstVerdict *v = queue_verdict(engine, j, episode, band);
+    PstVerdict *v = judge_row(engine, j, episode, band, EPISODE_EVERYBODY);
     v->ended = TRUE;
     v->evidence = episode->highest_evidence;
     v->score = episode->highest_score;
@@ -161,7 +165,18 @@ static void queue_ended(Engine *engine, const Judged *j, const Episode *episode,
     v->destinations_seen = (double)episode->destinations;
     v->sampling = episode->sessions > 0 ? episode->real / (double)episode->sessions : 1;
     v->sessions_low = detector_lower_bound(v->sessions_seen, 1 / v->sampling) * v->sampling;
-    put_words(engine, j, episode, v);
+    judge_words(engine, j, episode, v, NULL);
+}
+
+static void complete_rows(Engine *engine, const Judged *j, Episode *episode)
+{
+    if (group_is(&j->unit->unit)) {
+        neighbourhood_end(engine, j, episode);
+        return;
+    }
+    for (guint band = 0; band < PST_BAND_COUNT; band++)
+        if (episode->bands & BAND_BIT(band))
+            queue_ended(engine, j, episode, (PstBand)band);
 }
 
 /* Ends the unit's episode, if it has one. One that never opened goes in silence. */
@@ -170,10 +185,8 @@ void judge_end(Engine *engine, Judged *j)
     guint32 id = j->unit->episode;
     if (id == 0)
         return;
-    const Episode *episode = judge_episode(engine, id);
-    for (guint band = 0; band < PST_BAND_COUNT; band++)
-        if (episode->bands & BAND_BIT(band))
-            queue_ended(engine, j, episode, (PstBand)band);
+    Episode *episode = judge_episode(engine, id);
+    complete_rows(engine, j, episode);
     if (episode->open) {
         engine->s.episodes_ended++;
         engine->s.open--;
@@ -236,7 +249,7 @@ void judge_add(Engine *engine, const Judged *j, const Sighting *s)
         episode->countable++;
         episode->failed += s->session.failed ? 1 : 0;
     }
-    episode_sample(episode, engine->conf.key, s->flow, &s->session, s->event_ns);
+    episode_sample(episode, engine->conf.key, s->flow, &s->session, s->event_ns, s->member);
 }
 
 static void count_totals(Engine *engine, const Judged *j, const Sighting *s)
@@ -278,18 +291,23 @@ static void cross(Engine *engine, const Judged *j, Episode *episode, const Asses
     crossing->usual = usual_most(engine, j, &now->peak, s->at_s);
     history_withhold(engine, j->unit, episode->first_ns / PST_NS_PER_S / A_DAY_S);
     history_withhold(engine, j->unit, s->at_s / A_DAY_S);
-    PstVerdict *v = queue_verdict(engine, j, episode, band);
-    v->evidence = now->evidence;
-    v->score = now->score;
+    crossing->evidence = now->evidence;
+    crossing->score = now->score;
+    crossing->low = now->low;
+    if (group_is(&j->unit->unit)) {
+        neighbourhood_cross(engine, j, episode, band);
+        return;
+    }
+    PstVerdict *v = judge_row(engine, j, episode, band, EPISODE_EVERYBODY);
     v->sessions_seen = now->seen;
     v->sessions_low = now->low;
     v->destinations_seen = now->destinations;
-    put_words(engine, j, episode, v);
+    judge_words(engine, j, episode, v, NULL);
 }
 
 static void note_peak(Engine *engine, const Judged *j, const Assessment *now, gint64 at_s)
 {
-    if (engine->peaks != NULL)
+    if (engine->peaks != NULL && !group_is(&j->unit->unit))
         peaks_note(engine->peaks, &j->unit->unit, at_s / A_DAY_S, now->evidence);
 }
 
@@ -297,7 +315,7 @@ static void note_peak(Engine *engine, const Judged *j, const Assessment *now, gi
 static guint32 peak_credit(const Engine *engine, const Judged *j, const Assessment *now,
                            gint64 at_s)
 {
-    if (engine->peaks == NULL)
+    if (engine->peaks == NULL || group_is(&j->unit->unit))
         return G_MAXUINT32;
     double evidence = peaks_next(engine->peaks, &j->unit->unit, at_s / A_DAY_S);
     return detector_evidence_credit(now, evidence);
@@ -310,6 +328,8 @@ static void look(Engine *engine, Judged *j, const Sighting *s)
     gint64 at_s = newest_of(j), open_s = at_s - engine->conf.watermark_s;
     assess(engine, j, open_s, at_s, &now);
     note_peak(engine, j, &now, at_s);
+    if (group_is(&j->unit->unit) && neighbourhood_is_silent(engine, j))
+        now.bands = 0;
     if (j->unit->episode == 0 && now.evidence > 0) {
         begin_episode(engine, j, &now, s->event_ns);
         judge_add(engine, j, s);
@@ -340,9 +360,9 @@ void judge_score(Engine *engine, Judged *j, const Sighting *s)
     advance(engine, j, s->session.pair, s->at_s);
     if (block_thin(block, s->inverse_q))
         j->unit->credit = 0;
-    if (s->new_s)
+    if (s->new_s && !s->excused)
         block_count(block, CHANNEL_SESSIONS, s->at_s);
-    if (s->new_d)
+    if (s->new_d && !s->excused)
         block_count(block, CHANNEL_DESTINATIONS, s->at_s);
     if (s->new_session)
         block_count_session(block, s->at_s);

@@ -42,5 +42,13 @@ void judge_peak(Engine *engine, guint32 id, gint64 day);
  * silence. */
 void judge_end(Engine *engine, Judged *j);
 
+/* Queues the row of a band as it stood when it was crossed; what was seen of whom is the caller's.
+ * @member: whose samples. Borrowed until the next row. */
+PstVerdict *judge_row(Engine *engine, const Judged *j, const Episode *episode, PstBand band,
+                      int member);
+/* Its reasons, last. @neighbourhood: its name where the verdict is about one of its members. */
+void judge_words(const Engine *engine, const Judged *j, const Episode *episode, PstVerdict *verdict,
+                 const char *neighbourhood);
+
 /* Cells back to the idle state, windows empty. */
 void judge_restart(Judged *j);

@@ -82,3 +82,24 @@ EngineFate session_of(const PstFlow *flow, Session *out)
     out->pair = pst_port_pair(out->port);
     return ENGINE_NEW;
 }
+
+gboolean session_inbound(const PstFlow *flow, Session *out)
+{
+    gboolean reply = flow->direction == PST_DIR_IN_REPLY;
+    if (flow->direction != PST_DIR_IN && !reply)
+        return FALSE;
+    gboolean pushed =
+        has(flow, PST_HAS_TCP_FLAGS) && (flow->tcp_flags & (PSH | ACK)) == (PSH | ACK);
+    if (!pushed && flow->reverse_packets == 0)
+        return FALSE;
+    *out = (Session){.client = reply ? flow->src_addr : flow->dst_addr,
+                     .server = reply ? flow->dst_addr : flow->src_addr,
+                     .client_port = reply ? flow->dst_port : flow->src_port,
+                     .port = reply ? flow->src_port : flow->dst_port,
+                     .reply = reply};
+    if (!is_tcp(flow) || !pst_is_mail_port(out->port) || !pst_addr_present(&out->client) ||
+        !pst_addr_present(&out->server))
+        return FALSE;
+    out->pair = pst_port_pair(out->port);
+    return TRUE;
+}

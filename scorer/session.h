@@ -18,3 +18,7 @@ typedef struct {
 
 /* ENGINE_NEW: it is one, @out is filled. Otherwise ENGINE_NOT_CLIENT or ENGINE_NOT_MAIL. */
 EngineFate session_of(const PstFlow *flow, Session *out);
+/* The same of an inbound session on one of our servers, spoken in both directions: its data were
+ * pushed and acknowledged, or the record counts both sides. @out's client is ours: the server.
+ * FALSE: not one, or it cannot be told. */
+gboolean session_inbound(const PstFlow *flow, Session *out) G_GNUC_WARN_UNUSED_RESULT;

@@ -49,7 +49,8 @@ typedef enum {
     PST_INPUT_FALSE_POSITIVE, /* an officer's false positive: quarantined data is learned */
     PST_INPUT_UNIT_LEN,       /* the IPv6 unit length of a prefix changed */
     PST_INPUT_REASSIGNED,     /* the address went to another tenant: history is not his */
-    PST_INPUT_CONFIRMED       /* complaint, listing or confirmed block: withheld data is dropped */
+    PST_INPUT_CONFIRMED,      /* complaint, listing or confirmed block: withheld data is dropped */
+    PST_INPUT_ASSIGNED        /* a net of several units belongs to a customer, or no longer does */
 } PstInputKind;
 
 typedef struct {
@@ -58,6 +59,7 @@ typedef struct {
     PstUnit unit;    /* or the prefix, for UNIT_LEN */
     double ceiling;  /* EXEMPTED: sessions an hour, 0 = ended */
     guint8 unit_len; /* UNIT_LEN */
+    guint64 owner;   /* ASSIGNED: hash of the customer, 0 = nobody */
     /* Inputs are applied at the start of a tick: before the first message at this position of
      * postern.smtp (PST_BUS_OLDEST: before all). PST_INPUT_NOT_APPLIED: not yet. */
     gint64 applied_at_position;
