@@ -10,7 +10,7 @@
 
 #define HOUR_NS (3600 * PST_NS_PER_S)
 
-enum { TICK_S = 1, TICK_SIGHTINGS = 10000, INPUTS_PAGE = 1000 };
+enum { TICK_S = 1, TICK_SIGHTINGS = 10000, INPUTS_PAGE = 1000, ROWS_PAGE = 5000 };
 
 typedef struct {
     PstEvidence *evidence;
@@ -28,6 +28,8 @@ typedef struct {
     GArray *complaints;     /* Complaint */
     GArray *verdicts;       /* of the engine, taken once when the tick is closed; else NULL */
     GArray *activity;
+    GArray *envelopes; /* PstEnvelope */
+    GArray *waiting;   /* PstWaitingDay */
 } Tick;
 
 struct Partition {
@@ -42,6 +44,8 @@ struct Partition {
     gboolean rebuilding;
     GArray *old_inputs;       /* PstInput: decisions applied before our time, in id order */
     guint old_inputs_applied; /* how many of them the engine has been given again */
+    GArray *learned;          /* PstEnvelope, of the database, until the log's bounds are known */
+    GArray *waiting;          /* PstWaitingDay, the same */
     GHashTable *old_marks;    /* producers' marks while rebuilding: as hold.producers */
     PstLogLimit malformed_limit;
 };
@@ -69,6 +73,8 @@ static void tick_clear(Tick *tick)
     g_clear_pointer(&tick->next, pst_hold_free);
     g_clear_pointer(&tick->verdicts, g_array_unref);
     g_clear_pointer(&tick->activity, g_array_unref);
+    g_clear_pointer(&tick->envelopes, g_array_unref);
+    g_clear_pointer(&tick->waiting, g_array_unref);
     g_array_set_size(tick->beats, 0);
     tick->counting = NULL;
     g_hash_table_remove_all(tick->received);
@@ -87,6 +93,8 @@ void partition_free(Partition *p)
     g_clear_pointer(&p->hold, pst_hold_free);
     g_clear_pointer(&p->old_inputs, g_array_unref);
     g_clear_pointer(&p->old_marks, g_hash_table_unref);
+    g_clear_pointer(&p->learned, g_array_unref);
+    g_clear_pointer(&p->waiting, g_array_unref);
     engine_free(p->engine);
     g_free(p->subject);
     g_free(p);
@@ -112,6 +120,38 @@ static GArray *read_inputs(PstSink *sink, guint32 partition, gint64 after, gint6
     return g_steal_pointer(&all);
 }
 
+/* Everything learned of @partition that is in the database. Given. */
+static GArray *read_learned(PstSink *sink, guint32 partition, guint32 partitions, GError **error)
+{
+    g_autoptr(GArray) all = g_array_new(FALSE, FALSE, sizeof(PstEnvelope));
+    const PstEnvelope *last = NULL;
+    for (gboolean more = TRUE; more;) {
+        g_autoptr(GArray) page =
+            sink->envelopes(sink, partition, partitions, last, ROWS_PAGE, error);
+        if (page == NULL)
+            return NULL;
+        g_array_append_vals(all, page->data, page->len);
+        last = all->len > 0 ? &g_array_index(all, PstEnvelope, all->len - 1) : NULL;
+        more = page->len == ROWS_PAGE;
+    }
+    return g_steal_pointer(&all);
+}
+
+static GArray *read_waiting(PstSink *sink, guint32 partition, guint32 partitions, GError **error)
+{
+    g_autoptr(GArray) all = g_array_new(FALSE, FALSE, sizeof(PstWaitingDay));
+    const PstWaitingDay *last = NULL;
+    for (gboolean more = TRUE; more;) {
+        g_autoptr(GArray) page = sink->waiting(sink, partition, partitions, last, ROWS_PAGE, error);
+        if (page == NULL)
+            return NULL;
+        g_array_append_vals(all, page->data, page->len);
+        last = all->len > 0 ? &g_array_index(all, PstWaitingDay, all->len - 1) : NULL;
+        more = page->len == ROWS_PAGE;
+    }
+    return g_steal_pointer(&all);
+}
+
 Partition *partition_take(PstSink *sink, const EngineConf *conf, guint32 partition,
                           guint32 partitions, const char *owner, Meters *meters, GError **error)
 {
@@ -120,6 +160,7 @@ Partition *partition_take(PstSink *sink, const EngineConf *conf, guint32 partiti
     p->meters = meters;
     p->subject = g_strdup_printf("partition %u", partition);
     p->engine = engine_new(conf, partition);
+    engine_keep_rows(p->engine);
     p->tick.beats = g_array_new(FALSE, FALSE, sizeof(PstHeartbeat));
     p->tick.received = g_hash_table_new_full(received_hash, received_equal, g_free, NULL);
     p->tick.complaints = g_array_new(FALSE, FALSE, sizeof(Complaint));
@@ -129,7 +170,13 @@ Partition *partition_take(PstSink *sink, const EngineConf *conf, guint32 partiti
     if (p->hold == NULL)
         return NULL;
     p->old_inputs = read_inputs(sink, partition, 0, p->hold->input_id, error);
-    return p->old_inputs != NULL ? g_steal_pointer(&p) : NULL;
+    if (p->old_inputs == NULL)
+        return NULL;
+    p->learned = read_learned(sink, partition, partitions, error);
+    if (p->learned == NULL)
+        return NULL;
+    p->waiting = read_waiting(sink, partition, partitions, error);
+    return p->waiting != NULL ? g_steal_pointer(&p) : NULL;
 }
 
 guint32 partition_number(const Partition *p)
@@ -172,6 +219,31 @@ static void drop_outputs(Partition *p)
 {
     g_array_unref(engine_take_verdicts(p->engine));
     g_array_unref(engine_take_activity(p->engine));
+    g_array_unref(engine_take_envelopes(p->engine));
+    g_array_unref(engine_take_waiting(p->engine));
+}
+
+/* What began before @first, the log's oldest message, comes from the database; the rest is in the
+ * log. */
+static void restore_learned(Partition *p, gint64 first)
+{
+    guint restored = 0;
+    for (guint i = 0; i < p->learned->len; i++) {
+        const PstEnvelope *row = &g_array_index(p->learned, PstEnvelope, i);
+        if (row->gone || row->since >= first)
+            continue;
+        engine_restore(p->engine, row);
+        restored++;
+    }
+    for (guint i = 0; i < p->waiting->len; i++) {
+        const PstWaitingDay *row = &g_array_index(p->waiting, PstWaitingDay, i);
+        if (row->fate == PST_WAITING)
+            engine_restore_waiting(p->engine, row);
+    }
+    if (restored > 0)
+        pst_log(PST_LOG_INFO, p->subject, "learned before the log begins units=%u", restored);
+    g_array_set_size(p->learned, 0);
+    g_array_set_size(p->waiting, 0);
 }
 
 static void finish_rebuild(Partition *p)
@@ -194,8 +266,12 @@ static gint64 start_over(Partition *p, const char *topic, gint64 first, gint64 e
             "start end=%" G_GINT64_FORMAT " position=%" G_GINT64_FORMAT,
             topic, end, partition_position(p, topic));
     p->live_from[topic_of(topic)] = first;
-    if (topic_of(topic) == SMTP)
+    if (topic_of(topic) == SMTP) {
+        for (guint i = 0; i < p->learned->len; i++)
+            g_array_index(p->learned, PstEnvelope, i).since = -1;
+        restore_learned(p, first);
         finish_rebuild(p);
+    }
     return PST_BUS_OLDEST;
 }
 
@@ -217,6 +293,7 @@ gint64 partition_assigned(Partition *p, const char *topic, gint64 first, gint64 
     p->live_from[topic_of(topic)] = position;
     if (topic_of(topic) == EVIDENCE)
         return position;
+    restore_learned(p, first);
     p->rebuilding = position > first;
     if (!p->rebuilding) {
         finish_rebuild(p);
@@ -455,7 +532,11 @@ static gboolean write_rows(Partition *p, GError **error)
                                 error))
             return FALSE;
     }
-    return sink->add_loss(sink, beats, tick->beats->len, error);
+    const PstEnvelope *envelopes = (const void *)tick->envelopes->data;
+    const PstWaitingDay *waiting = (const void *)tick->waiting->data;
+    return sink->add_envelopes(sink, p->hold->partition, envelopes, tick->envelopes->len, error) &&
+           sink->add_waiting(sink, p->hold->partition, waiting, tick->waiting->len, error) &&
+           sink->add_loss(sink, beats, tick->beats->len, error);
 }
 
 static void count_tick(Partition *p, PstMono began)
@@ -471,18 +552,28 @@ static void count_tick(Partition *p, PstMono began)
     }
 }
 
+/* Complaints arrive also while the state is rebuilt: then there is nothing of the engine's. */
+static void take_outputs(Partition *p)
+{
+    Tick *tick = &p->tick;
+    gboolean live = !p->rebuilding;
+    tick->verdicts =
+        live ? engine_take_verdicts(p->engine) : g_array_new(FALSE, FALSE, sizeof(PstVerdict));
+    tick->activity =
+        live ? engine_take_activity(p->engine) : g_array_new(FALSE, FALSE, sizeof(PstActivity));
+    tick->envelopes =
+        live ? engine_take_envelopes(p->engine) : g_array_new(FALSE, FALSE, sizeof(PstEnvelope));
+    tick->waiting =
+        live ? engine_take_waiting(p->engine) : g_array_new(FALSE, FALSE, sizeof(PstWaitingDay));
+}
+
 gboolean partition_commit(Partition *p, GError **error)
 {
     g_assert(p->tick.next != NULL);
     PstMono began = pst_mono_now();
     close_counts(&p->tick);
-    if (p->tick.verdicts == NULL && !p->rebuilding) {
-        p->tick.verdicts = engine_take_verdicts(p->engine);
-        p->tick.activity = engine_take_activity(p->engine);
-    } else if (p->tick.verdicts == NULL) { /* complaints arrive while the state is rebuilt */
-        p->tick.verdicts = g_array_new(FALSE, FALSE, sizeof(PstVerdict));
-        p->tick.activity = g_array_new(FALSE, FALSE, sizeof(PstActivity));
-    }
+    if (p->tick.verdicts == NULL)
+        take_outputs(p);
     if (!p->sink->begin(p->sink, p->hold, error) || !write_rows(p, error) ||
         !p->sink->commit(p->sink, p->hold, p->tick.next, error)) {
         p->sink->rollback(p->sink);

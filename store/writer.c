@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "writer_envelope.h"
+
 typedef struct {
     PstSink sink; /* first: a Writer is a PstSink */
     PstPg *pg;
@@ -94,6 +96,8 @@ static const struct {
     {"false_positive", PST_INPUT_FALSE_POSITIVE},
     {"unit_len", PST_INPUT_UNIT_LEN},
     {"reassigned", PST_INPUT_REASSIGNED},
+    {"confirmed", PST_INPUT_CONFIRMED},
+    {"assigned", PST_INPUT_ASSIGNED},
 };
 
 static gboolean input_kind(const char *name, PstInputKind *out)
@@ -116,6 +120,7 @@ static gboolean read_input(const PstPgRows *rows, int row, PstInput *out, GError
         .id = pst_pg_int(rows, row, 0),
         .ceiling = pst_pg_is_null(rows, row, 3) ? NO_CEILING : pst_pg_real(rows, row, 3),
         .unit_len = (guint8)pst_pg_int(rows, row, 4),
+        .owner = (guint64)pst_pg_int(rows, row, 6),
         .applied_at_position =
             pst_pg_is_null(rows, row, 5) ? PST_INPUT_NOT_APPLIED : pst_pg_int(rows, row, 5),
     };
@@ -142,7 +147,8 @@ static GArray *writer_inputs(PstSink *sink, guint32 partition, gint64 after, gui
     pst_pg_add_int(&p, max);
     g_autoptr(PstPgRows) rows =
         pst_pg_query(pg,
-                     "SELECT i.id, i.kind, i.unit, i.ceiling, coalesce(i.unit_len, 0), a.position"
+                     "SELECT i.id, i.kind, i.unit, i.ceiling, coalesce(i.unit_len, 0), a.position,"
+                     "       coalesce(i.owner, 0)"
                      "  FROM postern.scorer_input i"
                      "  LEFT JOIN postern.scorer_input_applied a"
                      "    ON a.input_id = i.id AND a.partition = $1"
@@ -344,6 +350,36 @@ static gboolean writer_add_evidence(PstSink *sink, guint32 partition, const PstE
                       &p, NULL, error);
 }
 
+static GArray *writer_envelopes(PstSink *sink, guint32 partition, guint32 partitions,
+                                const PstEnvelope *after, guint max, GError **error)
+{
+    PstPg *pg = writer_of(sink)->pg;
+    return pst_pg_reconnect(pg, error)
+               ? writer_read_envelopes(pg, partition, partitions, after, max, error)
+               : NULL;
+}
+
+static GArray *writer_waiting(PstSink *sink, guint32 partition, guint32 partitions,
+                              const PstWaitingDay *after, guint max, GError **error)
+{
+    PstPg *pg = writer_of(sink)->pg;
+    return pst_pg_reconnect(pg, error)
+               ? writer_read_waiting(pg, partition, partitions, after, max, error)
+               : NULL;
+}
+
+static gboolean writer_add_envelopes(PstSink *sink, guint32 partition, const PstEnvelope *rows,
+                                     gsize n, GError **error)
+{
+    return writer_write_envelopes(writer_of(sink)->pg, partition, rows, n, error);
+}
+
+static gboolean writer_add_waiting(PstSink *sink, guint32 partition, const PstWaitingDay *rows,
+                                   gsize n, GError **error)
+{
+    return writer_write_waiting(writer_of(sink)->pg, partition, rows, n, error);
+}
+
 static gboolean writer_add_loss(PstSink *sink, const PstHeartbeat *beats, gsize n, GError **error)
 {
     enum { FIXED = 4, LOSSES = PST_LOSS_BUS + 1 };
@@ -502,6 +538,8 @@ static gboolean write_end(PstPg *pg, const PstHold *hold, const PstHold *next, G
            move_position(pg, hold, PST_TOPIC_SMTP, hold->smtp_position, next->smtp_position,
                          next->input_id, error) &&
            note_inputs(pg, hold, next, error) && note_producers(pg, hold, next, error) &&
+           (next->smtp_position >= hold->smtp_position ||
+            writer_envelopes_outlive(pg, hold->partition, error)) &&
            pst_pg_commit(pg, error);
 }
 
@@ -544,6 +582,10 @@ PstSink *writer_new_take(PstPg *pg)
         .add_verdict = writer_add_verdict,
         .add_evidence = writer_add_evidence,
         .add_loss = writer_add_loss,
+        .envelopes = writer_envelopes,
+        .waiting = writer_waiting,
+        .add_envelopes = writer_add_envelopes,
+        .add_waiting = writer_add_waiting,
         .commit = writer_commit,
         .rollback = writer_rollback,
         .free = writer_free,

@@ -10,6 +10,7 @@
  * held.
  */
 #include "postern/bus.h"
+#include "postern/envelope.h"
 #include "postern/evidence.h"
 #include "postern/verdict.h"
 
@@ -86,11 +87,23 @@ struct PstSink {
     /* Rows of scorer_input with id > @after that concern @partition (or all of them), in id order,
      * at most @max. Given: array of PstInput. */
     GArray *(*inputs)(PstSink *sink, guint32 partition, gint64 after, guint max, GError **error);
+    /* What was learned of units of @partition of @partitions and of its neighbourhoods, in the
+     * order of unit and owner: those after @after (NULL: from the first), at most @max. Given:
+     * array of PstEnvelope. */
+    GArray *(*envelopes)(PstSink *sink, guint32 partition, guint32 partitions,
+                         const PstEnvelope *after, guint max, GError **error);
+    /* The days that wait, in the order of unit, owner and day. Given: array of PstWaitingDay. */
+    GArray *(*waiting)(PstSink *sink, guint32 partition, guint32 partitions,
+                       const PstWaitingDay *after, guint max, GError **error);
     gboolean (*begin)(PstSink *sink, const PstHold *hold, GError **error);
     gboolean (*add_activity)(PstSink *sink, const PstActivity *rows, gsize n, GError **error);
     gboolean (*add_verdict)(PstSink *sink, const PstVerdict *verdict, GError **error);
     gboolean (*add_evidence)(PstSink *sink, guint32 partition, const PstEvidence *evidence,
                              gint64 position, GError **error);
+    gboolean (*add_envelopes)(PstSink *sink, guint32 partition, const PstEnvelope *rows, gsize n,
+                              GError **error);
+    gboolean (*add_waiting)(PstSink *sink, guint32 partition, const PstWaitingDay *rows, gsize n,
+                            GError **error);
     gboolean (*add_loss)(PstSink *sink, const PstHeartbeat *beats, gsize n, GError **error);
     /* Commits with the positions and producer marks of @next; @hold is the one begun with.
      * On success the caller's hold becomes @next. On failure nothing happened:

@@ -18,6 +18,8 @@ typedef struct {
     GArray *inputs;       /* PstInput: scorer_input with scorer_input_applied */
     GHashTable *verdicts; /* "unit episode band" → JSON of the crossing */
     GHashTable *sessions; /* "unit bucket" → sum, as text */
+    GArray *envelopes;    /* PstEnvelope: unit_envelope */
+    GArray *waiting;      /* PstWaitingDay: unit_waiting */
     guint complaints, received, commits;
     GHashTable *new_verdicts; /* of the open transaction */
     GArray *new_activity;
@@ -85,6 +87,41 @@ static gboolean fake_evidence(PstSink *sink, guint32 partition, const PstEvidenc
     return TRUE;
 }
 
+/* All at once: pages are the writer's to test. */
+static GArray *fake_envelopes(PstSink *sink, guint32 partition, guint32 partitions,
+                              const PstEnvelope *after, guint max, GError **error)
+{
+    return g_array_copy(fake_of(sink)->envelopes);
+}
+
+static GArray *fake_waiting(PstSink *sink, guint32 partition, guint32 partitions,
+                            const PstWaitingDay *after, guint max, GError **error)
+{
+    return g_array_copy(fake_of(sink)->waiting);
+}
+
+static gboolean fake_add_envelopes(PstSink *sink, guint32 partition, const PstEnvelope *rows,
+                                   gsize n, GError **error)
+{
+    GArray *held = fake_of(sink)->envelopes;
+    for (gsize i = 0; i < n; i++) {
+        for (guint k = held->len; k-- > 0;)
+            if (pst_prefix_equal(&g_array_index(held, PstEnvelope, k).unit, &rows[i].unit))
+                g_array_remove_index(held, k);
+        if (!rows[i].gone)
+            g_array_append_val(held, rows[i]);
+    }
+    return TRUE;
+}
+
+static gboolean fake_add_waiting(PstSink *sink, guint32 partition, const PstWaitingDay *rows,
+                                 gsize n, GError **error)
+{
+    if (n > 0)
+        g_array_append_vals(fake_of(sink)->waiting, rows, (guint)n);
+    return TRUE;
+}
+
 static gboolean fake_loss(PstSink *sink, const PstHeartbeat *beats, gsize n, GError **error)
 {
     for (gsize i = 0; i < n; i++)
@@ -147,8 +184,21 @@ static void fake_rollback(PstSink *sink)
 static Fake *fake_new(void)
 {
     Fake *fake = g_new0(Fake, 1);
-    fake->sink = (PstSink){fake_take,     fake_inputs, fake_begin,  fake_activity, fake_verdict,
-                           fake_evidence, fake_loss,   fake_commit, fake_rollback, NULL};
+    fake->sink = (PstSink){.take = fake_take,
+                           .inputs = fake_inputs,
+                           .envelopes = fake_envelopes,
+                           .waiting = fake_waiting,
+                           .begin = fake_begin,
+                           .add_activity = fake_activity,
+                           .add_verdict = fake_verdict,
+                           .add_evidence = fake_evidence,
+                           .add_envelopes = fake_add_envelopes,
+                           .add_waiting = fake_add_waiting,
+                           .add_loss = fake_loss,
+                           .commit = fake_commit,
+                           .rollback = fake_rollback};
+    fake->envelopes = g_array_new(FALSE, FALSE, sizeof(PstEnvelope));
+    fake->waiting = g_array_new(FALSE, FALSE, sizeof(PstWaitingDay));
     fake->hold = pst_hold_new(3);
     fake->inputs = g_array_new(FALSE, FALSE, sizeof(PstInput));
     fake->verdicts = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
@@ -163,6 +213,8 @@ static void fake_free(Fake *fake)
     pst_hold_free(fake->hold);
     g_array_unref(fake->inputs);
     g_array_unref(fake->new_activity);
+    g_array_unref(fake->envelopes);
+    g_array_unref(fake->waiting);
     g_hash_table_unref(fake->verdicts);
     g_hash_table_unref(fake->sessions);
     g_hash_table_unref(fake->new_verdicts);

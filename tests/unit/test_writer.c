@@ -396,3 +396,138 @@ Test(writer, goes_on_after_the_server_was_killed)
     cr_assert_eq(number("killed", "SELECT count(*) FROM postern.verdict"), 1);
     sink->free(sink);
 }
+
+/* ---- what was learned ---- */
+
+static PstEnvelope envelope(guint8 last, guint64 owner)
+{
+    PstAddr addr = {{192, 0, 2, last}, PST_AF_INET};
+    PstEnvelope row = {.unit = owner != 0 ? pst_prefix_of(&addr, 24) : pst_unit_of(&addr, 64),
+                       .owner = owner,
+                       .since = 7,
+                       .day = 20605,
+                       .first_day = 20570,
+                       .mail_day = 20604,
+                       .mail_days = 3,
+                       .flags = 21,
+                       .pair[PST_PAIR_SMTP] = {.present = TRUE, .sampling = 7.6, .days = 14}};
+    for (guint channel = 0; channel < PST_ENVELOPE_CHANNELS; channel++) {
+        for (guint scale = 0; scale < PST_ENVELOPE_SCALES; scale++) {
+            row.pair[PST_PAIR_SMTP].record[channel][scale] = 100 * channel + scale + 0.1;
+            row.pair[PST_PAIR_SMTP].target[channel][scale] = 200 * channel + scale + 1.0 / 3;
+        }
+        row.pair[PST_PAIR_SMTP].mean_long[channel] = 12.5 + channel;
+        row.pair[PST_PAIR_SMTP].mean_short[channel] = 1e-9 + channel;
+    }
+    return row;
+}
+
+static void write_learned(PstSink *sink, PstHold **hold, const PstEnvelope *rows, gsize n,
+                          const PstWaitingDay *waiting, gsize n_waiting)
+{
+    PstHold *next = next_of(*hold, MAX((*hold)->smtp_position, 10) + 1);
+    OK(sink->begin(sink, *hold, &error));
+    OK(sink->add_envelopes(sink, 3, rows, n, &error));
+    OK(sink->add_waiting(sink, 3, waiting, n_waiting, &error));
+    OK(sink->commit(sink, *hold, next, &error));
+    pst_hold_free(*hold);
+    *hold = next;
+}
+
+static GArray *read_envelopes(PstSink *sink, guint32 partition, const PstEnvelope *after, guint max)
+{
+    g_autoptr(GError) error = NULL;
+    GArray *rows = sink->envelopes(sink, partition, 8, after, max, &error);
+    cr_assert_not_null(rows, "%s", error != NULL ? error->message : "");
+    return rows;
+}
+
+Test(writer, keeps_what_was_learned_to_the_last_bit)
+{
+    PstSink *sink = sink_on("learned");
+    PstHold *hold = take(sink);
+    PstEnvelope rows[] = {envelope(7, 0), envelope(8, 0), envelope(7, 0x8000000000000001u)};
+    rows[1].confirmed_day = 20600;
+    write_learned(sink, &hold, rows, 2, NULL, 0);
+    rows[0].day++;
+    write_learned(sink, &hold, rows, 3, NULL, 0);
+    g_autoptr(GArray) all = read_envelopes(sink, 3, NULL, 10);
+    cr_assert_eq(all->len, 3, "%u", all->len);
+    for (guint i = 0; i < all->len; i++) {
+        /* networks before their addresses */
+        const PstEnvelope *got = &g_array_index(all, PstEnvelope, i), *put = &rows[(i + 2) % 3];
+        cr_assert(pst_prefix_equal(&got->unit, &put->unit));
+        cr_assert_eq(got->owner, put->owner);
+        cr_assert_eq(got->since, 7);
+        cr_assert_eq(got->day, put->day);
+        cr_assert_eq(got->confirmed_day, put->confirmed_day);
+        cr_assert_eq(got->flags, 21);
+        cr_assert_eq(got->mail_days, 3);
+        cr_assert_not(got->pair[PST_PAIR_SUBMISSION].present);
+        cr_assert_arr_eq(&got->pair[PST_PAIR_SMTP], &put->pair[PST_PAIR_SMTP], sizeof(PstLearned));
+    }
+    g_autoptr(GArray) first = read_envelopes(sink, 3, NULL, 2);
+    g_autoptr(GArray) rest = read_envelopes(sink, 3, &g_array_index(first, PstEnvelope, 1), 2);
+    cr_assert_eq(rest->len, 1, "pages follow one another");
+    g_autoptr(GArray) others = read_envelopes(sink, 4, NULL, 10);
+    cr_assert_eq(others->len, 0);
+    rows[1].gone = TRUE;
+    write_learned(sink, &hold, rows, 3, NULL, 0);
+    cr_assert_eq(number("learned", "SELECT count(*) FROM postern.unit_envelope"), 2);
+    pst_hold_free(hold);
+    sink->free(sink);
+}
+
+Test(writer, keeps_waiting_days_and_what_became_of_them)
+{
+    PstSink *sink = sink_on("waiting_days");
+    PstHold *hold = take(sink);
+    PstWaitingDay day = {.unit = envelope(7, 0).unit, .day = 20600, .sampling = {7.6, 1}};
+    day.most[PST_PAIR_SMTP][0][4] = 5000;
+    day.count[PST_PAIR_SMTP][1] = 4294967295u;
+    PstWaitingDay days[] = {day, day, day};
+    days[1].day++;
+    days[2].fate = PST_WAITING_LEARNED;
+    write_learned(sink, &hold, NULL, 0, days, 2);
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GArray) before = sink->waiting(sink, 3, 8, NULL, 10, &error);
+    cr_assert_eq(before->len, 2);
+    cr_assert_arr_eq(before->data, days, sizeof day);
+    g_autoptr(GArray) second = sink->waiting(sink, 3, 8, days, 10, &error);
+    cr_assert_eq(second->len, 1);
+    write_learned(sink, &hold, NULL, 0, &days[2], 1);
+    g_autoptr(GArray) after = sink->waiting(sink, 3, 8, NULL, 10, &error);
+    cr_assert_eq(after->len, 1);
+    cr_assert_eq(number("waiting_days", "SELECT count(*) FROM postern.unit_waiting"
+                                        " WHERE fate = 'learned' AND decided_at IS NOT NULL"),
+                 1, "the record stays");
+    pst_hold_free(hold);
+    sink->free(sink);
+}
+
+Test(writer, learned_rows_outlive_the_bus)
+{
+    PstSink *sink = sink_on("outlive");
+    PstHold *hold = take(sink);
+    PstEnvelope row = envelope(7, 0);
+    write_learned(sink, &hold, &row, 1, NULL, 0);
+    /* Another bus: the position goes back. */
+    g_autoptr(PstHold) back = next_of(hold, 0);
+    OK(sink->begin(sink, hold, &error));
+    OK(sink->commit(sink, hold, back, &error));
+    cr_assert_eq(number("outlive", "SELECT since FROM postern.unit_envelope"), -1);
+    /* Another number of partitions: whoever it belongs to reads it. */
+    g_autoptr(PstPg) owner = database("outlive", "postgres");
+    OK(pst_pg_run(owner, "UPDATE postern.unit_envelope SET partition = -1", NULL, NULL, &error));
+    guint found = 0;
+    for (guint32 partition = 0; partition < 8; partition++) {
+        g_autoptr(GArray) rows = read_envelopes(sink, partition, NULL, 10);
+        cr_assert_eq(rows->len, 1);
+        const PstEnvelope *got = &g_array_index(rows, PstEnvelope, 0);
+        cr_assert_eq(!got->gone, pst_partition_of(&row.unit.addr, 8) == partition);
+        found += got->gone ? 0 : 1;
+    }
+    cr_assert_eq(found, 1);
+    pst_hold_free(hold);
+    sink->free(sink);
+}
