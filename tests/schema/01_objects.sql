@@ -48,7 +48,9 @@ SELECT is_empty($$
       JOIN pg_namespace n ON n.oid = p.pronamespace,
            LATERAL plpgsql_check_function(p.oid, relid => CASE WHEN p.prorettype = 'trigger'::regtype THEN
                (SELECT g.tgrelid FROM pg_trigger g WHERE g.tgfoid = p.oid LIMIT 1) ELSE 0 END,
-               performance_warnings => false) AS c
+               performance_warnings => false,
+               oldtable => (SELECT g.tgoldtable FROM pg_trigger g WHERE g.tgfoid = p.oid LIMIT 1),
+               newtable => (SELECT g.tgnewtable FROM pg_trigger g WHERE g.tgfoid = p.oid LIMIT 1)) AS c
      WHERE l.lanname = 'plpgsql' AND n.nspname IN ('postern', 'api_v1')
        AND c NOT LIKE '%never read variable%' $$,
     'plpgsql_check finds nothing in any function');
