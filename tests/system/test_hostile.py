@@ -166,6 +166,7 @@ def play(program, good, senders, attack):
             hostile += 1
         good.step(step)
         time.sleep(max(0, due - time.monotonic()))  # the pace of the attack, not a wait
+        wait_arrived(program, hostile + good.sent - 2 * PER_STEP)  # not more than its socket holds
     wait_arrived(program, hostile + good.sent)
 
 
@@ -195,6 +196,7 @@ def test_good_exporters_lose_nothing_beside_senders_without_number(collector):
             hostile += 1
         good.step(step)
         time.sleep(STEP_S / 4)  # the pace of the attack, not a wait
+        wait_arrived(program, hostile + good.sent - 2 * PER_STEP)
     wait_arrived(program, hostile + good.sent)
     assert program.metric("postern_collector_exporters") == 400
     assert program.metric_of("postern_collector_dropped_total", reason="exporters-bound") > 0
