@@ -9,7 +9,7 @@
     }
 
 /* The sentence that weighs most; the others stand in the case. */
-#define FIRST_REASON "split_part(reason, E'\\n', 1) AS reason"
+#define FIRST_REASON "split_part(reason, ' | ', 1) AS reason"
 
 const ReportSection report_sections[] = {
     SECTION("health", "Health", "",

@@ -2,7 +2,7 @@
 -- The outbox: leases, sending before DATA, one Message-ID, retries, next contact.
 \ir support.sql
 SELECT t.enforce();
-SELECT plan(43);
+SELECT plan(49);
 
 SELECT t.hit('192.0.2.1', 'block');
 SELECT (SELECT message_id FROM postern.outbox) AS message_id, (SELECT id FROM postern.outbox) AS mail \gset
@@ -76,4 +76,17 @@ SELECT t.import(ARRAY['192.0.2.128/25|C3|Carol'], true);
 SELECT is(t.hit('192.0.2.130', 'flag'), 'warned', 'a customer without a contact can be warned');
 SELECT is((SELECT state FROM postern.warning WHERE unit = '192.0.2.130'), 'suspended', 'but without a deadline');
 SELECT ok(EXISTS (SELECT FROM postern.noc_alarm WHERE kind = 'no-contact'), 'and the NOC is told');
+-- the warning of a verdict waits a moment, in case a block follows
+SELECT t.import(ARRAY['192.0.2.0/25|C1|Alice Ltd|||||abuse@alice.example'], true);
+SELECT postern.set_setting('mail.warning_hold', '60', 'tester');
+SELECT is(t.hit('192.0.2.50', 'flag'), 'warned', 'a fast burst is flagged');
+SELECT t.later('20 seconds');
+SELECT is(t.post(), 0::bigint, 'its warning waits');
+SELECT is(t.hit('192.0.2.50', 'block'), 'blocked', 'and blocked');
+SELECT t.post();
+SELECT results_eq($$ SELECT kind, state FROM postern.outbox WHERE unit = '192.0.2.50' ORDER BY id $$,
+    $$ VALUES ('warning', 'superseded'), ('blocked', 'done') $$, 'the customer gets one mail');
+SELECT t.hit('192.0.2.51', 'flag'), t.later('61 seconds');
+SELECT is(t.post(), 1::bigint, 'without a block it leaves');
+SELECT is((SELECT deadline - accepted_at FROM postern.warning WHERE unit = '192.0.2.51'), '24:00:00', 'and the deadline counts from its acceptance');
 SELECT finish();

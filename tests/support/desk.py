@@ -44,6 +44,7 @@ class Desk:
             self.import_csv(CUSTOMERS)
             self.cli("reporters", "add", "reporter.example")
             self.cli("mode", "enforce", "--yes")
+            self.query("SELECT postern.set_setting('mail.warning_hold', '0', 'test')")
 
     # --- programs ------------------------------------------------------------------------
 
