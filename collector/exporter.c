@@ -7,6 +7,10 @@
 
 #define NS_PER_S G_GINT64_CONSTANT(1000000000)
 
+/* What all exporters together may hold, for each that may be known: domains, and templates in the
+ * weight of TemplateBudget. Fewer than SMALL exporters share what SMALL have. */
+enum { SMALL = 128, DOMAINS_EACH = 4, TEMPLATES_EACH = 256 };
+
 struct ExporterCells {
     PstCell *datagrams;
     PstCell *records;
@@ -28,6 +32,7 @@ struct Exporters {
     GHashTable *domains;   /* Domain, a set by (hash, addr, id); owned by their exporter */
     guint64 key[2];        /* of the hash: strangers choose the addresses */
     HoldBudget budget;
+    TemplateBudget templates;
     guint n_shown;
     guint n_interfaces_shown;
     gboolean ending;
@@ -88,7 +93,7 @@ Stream *domain_stream(Domain *domain, guint32 id, Drop *out_drop)
     Stream *stream = g_new0(Stream, 1);
     stream->id = id;
     stream->next = domain->streams;
-    templates_init(&stream->templates);
+    templates_init(&stream->templates, domain->templates.budget);
     domain->streams = stream;
     domain->exporter->n_streams++;
     return stream;
@@ -127,6 +132,7 @@ Exporters *exporters_new(const ExportersOptions *options)
     exporters->options = *options;
     exporters->exporters = g_hash_table_new(exporter_hash, exporter_equal);
     exporters->domains = g_hash_table_new(domain_hash, domain_equal);
+    exporters->templates.max = (gsize)MAX(options->exporters_max, SMALL) * TEMPLATES_EACH;
     exporters->budget = (HoldBudget){.bytes_max = options->hold_bytes_max,
                                      .domain_max = options->hold_domain_bytes};
     if (getrandom(exporters->key, sizeof exporters->key, 0) != (gssize)sizeof exporters->key)
@@ -254,7 +260,7 @@ static Domain *domain_new(Exporters *exporters, Exporter *exporter, const Domain
     domain->addr = key->addr;
     domain->id = key->id;
     domain->ledger = ledger_new(&key->addr, key->id);
-    templates_init(&domain->templates);
+    templates_init(&domain->templates, &exporters->templates);
     domain->next = exporter->domains;
     exporter->domains = domain;
     exporter->n_domains++;
@@ -265,7 +271,9 @@ static Domain *domain_new(Exporters *exporters, Exporter *exporter, const Domain
 /* Room for one more domain: the one that was silent longest goes, if it was silent for a while. */
 static gboolean make_room(Exporters *exporters, Exporter *exporter, gint64 now_ns)
 {
-    if (exporter->n_domains < EXPORTER_DOMAINS_MAX)
+    guint all = g_hash_table_size(exporters->domains);
+    guint all_max = MAX(exporters->options.exporters_max, SMALL) * DOMAINS_EACH;
+    if (exporter->n_domains == 0 || (exporter->n_domains < EXPORTER_DOMAINS_MAX && all < all_max))
         return TRUE;
     Domain **oldest = NULL;
     for (Domain **at = &exporter->domains; *at != NULL; at = &(*at)->next) {

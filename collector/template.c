@@ -160,18 +160,40 @@ typedef struct {
     TemplateVariant variants[TEMPLATE_PORTS];
 } TemplateSlot;
 
+static gsize weight_of(guint n_fields)
+{
+    return n_fields + TEMPLATE_WEIGHT;
+}
+
+static void weigh(Templates *templates, gssize more)
+{
+    templates->weight += (gsize)more;
+    if (templates->budget != NULL)
+        templates->budget->used += (gsize)more;
+}
+
+static gboolean affords(const Templates *templates, guint n_fields)
+{
+    const TemplateBudget *budget = templates->budget;
+    return budget == NULL ||
+           (budget->used < budget->max &&
+            templates->weight + weight_of(n_fields) <= budget->max - budget->used);
+}
+
 static void variant_clear(Templates *templates, TemplateVariant *variant)
 {
     if (variant->template == NULL)
         return;
     templates->n_fields -= variant->template->n_fields;
+    weigh(templates, -(gssize)weight_of(variant->template->n_fields));
     templates->changes++;
     g_clear_pointer(&variant->template, template_unref);
 }
 
-void templates_init(Templates *templates)
+void templates_init(Templates *templates, TemplateBudget *budget)
 {
-    *templates = (Templates){.slots = g_array_new(FALSE, TRUE, sizeof(TemplateSlot))};
+    *templates =
+        (Templates){.slots = g_array_new(FALSE, TRUE, sizeof(TemplateSlot)), .budget = budget};
 }
 
 static TemplateSlot *slot_at(const Templates *templates, guint i)
@@ -275,7 +297,7 @@ static gboolean slot_idle_since(const TemplateSlot *slot, gint64 before_ns)
 static gboolean make_room(Templates *templates, guint n_fields, gint64 now_ns)
 {
     while (templates->slots->len >= TEMPLATES_MAX ||
-           templates->n_fields + n_fields > TEMPLATES_FIELDS_MAX) {
+           templates->n_fields + n_fields > TEMPLATES_FIELDS_MAX || !affords(templates, n_fields)) {
         gint64 oldest_ns = now_ns - 60 * NS_PER_S;
         guint found = G_MAXUINT;
         for (guint i = 0; i < templates->slots->len; i++) {
@@ -327,6 +349,7 @@ Drop templates_define(Templates *templates, const TemplateSpec *spec, guint16 ve
         (TemplateVariant){.template = g_steal_pointer(&template),
                           .force = {.port = port, .export_ns = export_ns, .defined_ns = now_ns}};
     templates->n_fields += spec->n_fields;
+    weigh(templates, (gssize)weight_of(spec->n_fields));
     templates->changes++;
     *out_new = TRUE;
     return DROP_NONE;

@@ -15,7 +15,8 @@
  *   id 256 ─┬─ port 4711, defined 12:00   ◀── data from 4711
  *           └─ port 9999, defined 12:05   ◀── data from 9999, and from ports never seen
  *
- * Bounded: TEMPLATES_MAX ids, TEMPLATE_PORTS ports of each, TEMPLATES_FIELDS_MAX fields in all.
+ * Bounded: TEMPLATES_MAX ids, TEMPLATE_PORTS ports of each, TEMPLATES_FIELDS_MAX fields in all, and
+ * over all domains by TemplateBudget.
  * Thread: the worker's. Source: RFC 7011 §3.4, §8; RFC 3954 §6.
  */
 #include "cursor.h"
@@ -89,14 +90,26 @@ Template *template_ref(Template *template);
 void template_unref(Template *template);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Template, template_unref)
 
+/* Of all domains of a worker, in fields; a template weighs TEMPLATE_WEIGHT more than it has fields,
+ * one about 50 bytes. None may hold more than is left for the others (as HoldBudget): however many
+ * exporters are forged, their templates stay within it, and one that comes late finds room. */
+enum { TEMPLATE_WEIGHT = 8 };
+typedef struct {
+    gsize used;
+    gsize max;
+} TemplateBudget;
+
 /* The templates of a domain. A value; zeroed by its owner, then templates_init. */
 typedef struct {
     GArray *slots; /* of TemplateSlot, sorted by id */
     guint n_fields;
+    gsize weight;           /* its part of … */
+    TemplateBudget *budget; /* … this; borrowed */
     guint changes; /* grows whenever a template comes, changes or goes; renewals do not count */
 } Templates;
 
-void templates_init(Templates *templates);
+/* @budget borrowed for its life; NULL: none. */
+void templates_init(Templates *templates, TemplateBudget *budget);
 void templates_clear(Templates *templates);
 
 /* @port and @now_ns (receive time, UTC ns) of the datagram; @export_ns its export time: a template

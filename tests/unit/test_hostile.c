@@ -165,3 +165,57 @@ Test(hostile, held_sets_of_many_templates_come_out_in_order_each)
         cr_assert_eq(bench_flow_at(&bench, i)->src_addr.bytes[3], order[i]);
     cr_assert_eq(exporters_budget(bench.exporters)->bytes, 0);
 }
+
+/* An exporter at @addr tells @n templates of 1,000 fields in domain @id. */
+static void tell_wide(Bench *bench, guint32 addr, guint32 id, guint n)
+{
+    Drop drop = DROP_NONE;
+    PstAddr sender = pst_addr_v4(addr);
+    Domain *domain = exporters_domain(bench->exporters, &sender, id, bench->now_ns, &drop);
+    for (guint i = 0; domain != NULL && i < n; i++) {
+        Export e = export_ipfix(.domain = id);
+        export_set(&e, 2);
+        export_u16(&e, (guint16)(256 + i));
+        export_u16(&e, 1000);
+        for (guint field = 0; field < 1000; field++)
+            export_u32(&e, 8u << 16 | 4);
+        export_end(&e);
+        PstCursor payload = pst_cursor(e.bytes->data, e.bytes->len);
+        Message message;
+        cr_assert_eq(datagram_next(&payload, &message), DROP_NONE);
+        decoder_message(bench->decoder, domain, &message, 2055, bench->now_ns);
+        g_byte_array_unref(e.bytes);
+    }
+}
+
+Test(hostile, templates_of_all_exporters_are_bounded_and_one_more_finds_room)
+{
+    g_auto(Bench) bench;
+    bench_init(&bench, FALSE);
+    for (guint32 i = 0; i < 15; i++) {
+        for (guint32 id = 0; id < 10; id++)
+            tell_wide(&bench, 0x7f000001 + i, id, 8);
+    }
+    guint64 taken = decoder_counts(bench.decoder)->templates;
+    cr_assert(taken > 8 && taken <= 128 * 256 / 1000, "%" G_GUINT64_FORMAT, taken);
+    cr_assert_gt(bench_dropped(&bench, DROP_TEMPLATE_BOUND), 0);
+    tell(&bench, 256, 8);
+    data_of(&bench, 256, 16);
+    cr_assert_eq(bench.flows->len, 1);
+}
+
+Test(hostile, domains_of_all_exporters_are_bounded_and_each_has_one)
+{
+    g_autoptr(Exporters) exporters = exporters_new(&(ExportersOptions){.exporters_max = 128});
+    guint refused = 0;
+    for (guint32 i = 0; i < 128; i++) {
+        PstAddr sender = pst_addr_v4(0x7f000001 + i);
+        for (guint32 id = 0; id < 100; id++) {
+            Drop drop = DROP_NONE;
+            gboolean taken = exporters_domain(exporters, &sender, id, NS_PER_S, &drop) != NULL;
+            cr_assert(taken || (id > 0 && drop == DROP_EXPORTERS_BOUND));
+            refused += !taken;
+        }
+    }
+    cr_assert_geq(refused, 128 * 100 - 128 * 4 - 128);
+}

@@ -112,7 +112,7 @@ typedef struct {
 
 static void table_setup(Table *table)
 {
-    templates_init(&table->templates);
+    templates_init(&table->templates, NULL);
 }
 
 static void make_spec(guint16 id, guint16 element, guint n)
