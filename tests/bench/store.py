@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The database at a hoster's size: look-ups, verdicts, an import, mails, and the idle dispatcher."""
+"""The database at a hoster's size: look-ups, verdicts, an import, mails, an idle dispatcher."""
 
 import contextlib
 import os
@@ -115,8 +115,8 @@ VERDICTS = """
     INSERT INTO postern.verdict (unit, partition, position, episode, band, crossed_at, received_at,
         first_at, last_at, evidence, score, sessions_seen, sessions_low, destinations_seen, usual,
         window_s, channel, pair, failed, ports, sampling, cold, exporters, reasons, samples, model)
-    SELECT inet '20.0.0.0' + {first} + n, 0, n, now(), 'block', now(), now(), now(), now(), 930, 930,
-        180, 150, 170, 1, 60, 'D', 'smtp', 3, '{{25}}', 1, true, '{{198.51.100.1}}',
+    SELECT inet '20.0.0.0' + {first} + n, 0, n, now(), 'block', now(), now(), now(), now(), 930,
+        930, 180, 150, 170, 1, 60, 'D', 'smtp', 3, '{{25}}', 1, true, '{{198.51.100.1}}',
         '[{{"name": "burst", "points": 930, "text": "180 new destinations on port 25 in 60 s."}}]',
         (SELECT jsonb_agg(jsonb_build_object('at_ns', extract(epoch FROM now()) * 1000000000 - i,
                 'destination', '203.0.113.' || i, 'port', 25)) FROM generate_series(1, 16) AS i),
@@ -185,7 +185,8 @@ def idle_load(db, seconds):
 def add_arguments(parser):
     """The options of `tests/bench/run store`."""
     parser.add_argument("--blocks", type=int, default=1_000_000, help="default %(default)s")
-    parser.add_argument("--activity", type=int, default=10_000_000, help="rows; default %(default)s")
+    parser.add_argument("--activity", type=int, default=10_000_000,
+                        help="rows; default %(default)s")
     parser.add_argument("--customers", type=int, default=100_000, help="default %(default)s")
     parser.add_argument("--folder", help="where the cluster is made; default: TMPDIR")
 
@@ -197,7 +198,8 @@ def p95(latencies):
 
 def measure(db, args, folder):
     """Every row of the table, in the order in which they do not disturb one another."""
-    rows = [["import of customers, s", f"{import_customers(db, args.customers, folder):.1f}", "≤ 10"]]
+    took = import_customers(db, args.customers, folder)
+    rows = [["import of customers, s", f"{took:.1f}", "≤ 10"]]
     db.psql("SELECT postern.set_mode('enforce', 'bench');"
             "SELECT postern.set_setting('breaker.blocks_per_hour', '0', 'bench')")
     print("filling …", flush=True)

@@ -95,7 +95,8 @@ VERDICT = """
 KEPT = """
     SELECT s.unit::text, s.state, s.customer, b.ports, b.reason, lower(b.during), o.message_id,
            o.contact_email, (postern.tenancy_at(s.unit, b.hold_until)).customer
-      FROM postern.ip_state s JOIN postern.block b USING (unit) JOIN postern.outbox o USING (unit)"""
+      FROM postern.ip_state s JOIN postern.block b USING (unit)
+      JOIN postern.outbox o USING (unit)"""
 
 
 def test_a_newer_database_is_refused_by_everything(schema, postgres, database, runner):
