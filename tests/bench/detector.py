@@ -55,7 +55,8 @@ def add_arguments(parser):
     parser.add_argument("--no-survival", action="store_true",
                         help="leave the survival curve out: a tenth faster")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes at a time")
-    parser.add_argument("--format", choices=["text", "json"], default="text")
+    parser.add_argument("--format", choices=["text", "json", "counts"], default="text",
+                        help="counts: EDET's counts only, as tests/data/detector.json keeps them")
 
 
 # --- running ---------------------------------------------------------------------------------
@@ -401,6 +402,31 @@ def as_json(figures, rates):
     return out
 
 
+def counts(figures, rates):
+    """EDET's bare counts: what a test compares."""
+    out = {}
+    for rate in rates:
+        classes = figures.lanes[rate]["methods"]["edet"]
+        quiet = figures.of(rate, "edet", lambda c: not c["spam"] and not c["first_list"])
+        lists = figures.of(rate, "edet", lambda c: c["first_list"])
+        spam = {name: figures.trials(rate, "edet", name) for name in classes
+                if figures.classes["classes"][name]["spam"]}
+        out[str(rate)] = {
+            "alarms": {"flags": quiet["flags"], "blocks": quiet["blocks"],
+                       "history_flags": quiet["history_flags"],
+                       "history_blocks": quiet["history_blocks"],
+                       "lists_flagged": lists["lives_flagged"],
+                       "lists_blocked": lists["lives_blocked"]},
+            "spam": {name: {"trials": trials["recall"]["tries"],
+                            "flagged": trials["recall"]["hits"],
+                            "blocked": trials["blocked"]["hits"],
+                            "median": trials["flag_until"]["value"]}
+                     for name, trials in spam.items()},
+            "null": figures.survival(rate, False),
+        }
+    return out
+
+
 def run(tools, args):
     """Prints the tables."""
     if args.quick:
@@ -411,6 +437,9 @@ def run(tools, args):
     figures = Figures(args, classes, merged(results))
     rates = [int(rate) for rate in args.rates.split(",")]
     cpu_s = sum(result["cpu_s"] for result in results)
+    if args.format == "counts":
+        print(json.dumps(counts(figures, rates), indent=1))
+        return
     if args.format == "json":
         print(json.dumps({"seed": args.seed, "unit_days": args.unit_days, "trials": args.trials,
                           "cpu_s": cpu_s, "rates": as_json(figures, rates)}, indent=1))

@@ -42,6 +42,7 @@ BUILD = Path(os.environ.get("POSTERN_BUILD", ROOT / "build" / "dev")).resolve()
 TOGETHER = {
     "test_try.py": "deploy/try runs once at a time in a checkout",
     "test_lab.py": "one run of the lab serves all its tests",
+    "test_detector.py": "one run of the detector serves all its tests",
 }
 # What takes longest begins first, so that no process is left alone with it at the end.
 FIRST = (*TOGETHER, "test_lab_live.py", "test_outages.py")
