@@ -2,6 +2,7 @@
 """Backtests over recorded traffic: real mail without a spammer stays quiet, the lab's two bad hosts
 are found and nobody else, whole and thinned to 1:N."""
 
+import gzip
 import json
 import random
 import subprocess
@@ -9,6 +10,7 @@ import subprocess
 import pytest
 
 from conftest import ROOT
+from waiting import until
 
 CORPUS = ROOT.parent / "shared" / "corpus"
 CONVERTER = ROOT / "tests" / "tools" / "corpus2flows"
@@ -40,6 +42,32 @@ def test_recorded_mail_flags_nobody(runner, kind, path, networks, rate):
                            check=True, stdout=subprocess.PIPE, text=True).stdout
     verdicts = backtest(runner, networks, flows)
     assert units(verdicts, "flag") == []
+
+
+@pytest.mark.skipif(not CORPUS.is_dir(), reason="../shared/corpus is absent")
+def test_recorded_sessions_through_a_real_exporter_flag_nobody(runner, work_dir, free_port):
+    """19 captures of packets; softflowd makes the flows, each capture in an export of its own."""
+    port = free_port()
+    collector = runner.start_ready("postern-collector", "--listen", f"tcp://127.0.0.1:{port}",
+                                   "--publish", "all", "--output", "json:-")
+    captures = sorted((CORPUS / "smtp-zeek-pcaps").glob("*.pcap*"))
+    assert len(captures) == 19
+    for capture in captures:
+        if capture.suffix == ".gz":
+            plain = work_dir / capture.stem
+            plain.write_bytes(gzip.decompress(capture.read_bytes()))
+            capture = plain
+        subprocess.run(["softflowd", "-r", capture, "-a", "-v", "10", "-n", f"127.0.0.1:{port}",
+                        "-c", "none", "-d", "-P", "tcp"], capture_output=True, check=True,
+                       timeout=60, stdin=subprocess.DEVNULL)
+    until(lambda: collector.metric('postern_collector_tcp_closed_total{reason="peer"}') ==
+          len(captures), "all exports have been read")
+    assert collector.stop() == 0
+    flows = "".join(line for line in collector.stdout.splitlines(keepends=True)
+                    if line.startswith("{"))
+    mail = [flow for flow in map(json.loads, flows.splitlines()) if flow["dst_port"] in (25, 587)]
+    assert len(mail) >= 15, "they are sessions of mail"
+    assert units(backtest(runner, "0.0.0.0/0,::/0", flows), "watch") == []
 
 
 def thinned(flows, rate, seed):
