@@ -217,8 +217,10 @@ class Figures:
 
 def per_million(count, days):
     """A rate with its exact interval, and what it rests on."""
+    if not days:
+        return {"count": count, "unit_days": 0, "value": None, "low": None, "high": None}
     low, high = poisson_interval(count)
-    scale = 1e6 / days if days else 0
+    scale = 1e6 / days
     return {"count": count, "unit_days": days, "value": count * scale, "low": low * scale,
             "high": high * scale}
 
@@ -247,6 +249,8 @@ def number(value):
 
 def spread(figure):
     """value (low – high)."""
+    if figure["value"] is None:
+        return "–"
     return f"{number(figure['value'])} ({number(figure['low'])}–{number(figure['high'])})"
 
 
