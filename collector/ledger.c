@@ -476,7 +476,8 @@ static PstHeartbeat grown(const Ledger *ledger)
                         .duplicates = ledger->duplicates,
                         .lost_datagrams = ledger->lost_datagrams,
                         .reordered = ledger->reordered,
-                        .restarts = ledger->restarts};
+                        .restarts = ledger->restarts,
+                        .sent = ledger_expected(ledger) - ledger->earlier};
     memcpy(all.lost, ledger->lost, sizeof all.lost);
     return all;
 }

@@ -3,7 +3,11 @@
 
 #include <string.h>
 
+<<<<<<< HEAD
 #include "writer_envelope.h"
+=======
+#include "loss.h"
+>>>>>>> 0473fec (store: the hourly ledger holds what was sent, too)
 
 typedef struct {
     PstSink sink; /* first: a Writer is a PstSink */
@@ -382,48 +386,8 @@ static gboolean writer_add_waiting(PstSink *sink, guint32 partition, const PstWa
 
 static gboolean writer_add_loss(PstSink *sink, const PstHeartbeat *beats, gsize n, GError **error)
 {
-    enum { FIXED = 4, LOSSES = PST_LOSS_BUS + 1 };
-    PstPgArray columns[FIXED + LOSSES];
-    open_columns(columns, G_N_ELEMENTS(columns));
-    for (gsize i = 0; i < n; i++) {
-        pst_pg_array_time(&columns[0], beats[i].received_ns);
-        pst_pg_array_addr(&columns[1], &beats[i].sampler);
-        pst_pg_array_int(&columns[2], beats[i].domain);
-        pst_pg_array_int(&columns[3], (gint64)beats[i].received);
-        /* the table has no column for DOWN: a network that nobody listened to */
-        pst_pg_array_int(&columns[FIXED],
-                         counted(beats[i].lost[PST_LOSS_NETWORK] + beats[i].lost[PST_LOSS_DOWN]));
-        for (int loss = PST_LOSS_NETWORK + 1; loss < LOSSES; loss++)
-            pst_pg_array_int(&columns[FIXED + loss], counted(beats[i].lost[loss]));
-    }
-    g_auto(PstPgParams) p = pst_pg_params();
-    add_columns(&p, columns, G_N_ELEMENTS(columns));
-    return n == 0 ||
-           pst_pg_run(
-               writer_of(sink)->pg,
-               "INSERT INTO postern.exporter_loss AS l (hour, exporter, domain, received,"
-               "    lost_network, lost_kernel, lost_malformed, lost_no_template,"
-               "    lost_not_admitted, lost_queue, lost_spool, lost_bus)"
-               " SELECT date_trunc('hour', at, 'UTC') AS hour, exporter, domain, sum(c0), sum(c1),"
-               "        sum(c2), sum(c3), sum(c4), sum(c5), sum(c6), sum(c7), sum(c8)"
-               "   FROM unnest($1::timestamptz[], $2::inet[], $3::bigint[], $4::bigint[],"
-               "               $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[],"
-               "               $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[])"
-               "        AS t (at, exporter, domain, c0, c1, c2, c3, c4, c5, c6, c7, c8)"
-               "  GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
-               " ON CONFLICT (hour, exporter, domain) DO UPDATE SET"
-               "    received = l.received + excluded.received,"
-               "    lost_network = l.lost_network + excluded.lost_network,"
-               "    lost_kernel = l.lost_kernel + excluded.lost_kernel,"
-               "    lost_malformed = l.lost_malformed + excluded.lost_malformed,"
-               "    lost_no_template = l.lost_no_template + excluded.lost_no_template,"
-               "    lost_not_admitted = l.lost_not_admitted + excluded.lost_not_admitted,"
-               "    lost_queue = l.lost_queue + excluded.lost_queue,"
-               "    lost_spool = l.lost_spool + excluded.lost_spool,"
-               "    lost_bus = l.lost_bus + excluded.lost_bus",
-               &p, NULL, error);
+    return loss_write(writer_of(sink)->pg, beats, n, error);
 }
-G_STATIC_ASSERT(PST_LOSS_COUNT == 9); /* the columns above, and DOWN */
 
 /* ---- the end of a tick ---- */
 

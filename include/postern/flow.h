@@ -145,7 +145,7 @@ const char *pst_loss_name(PstLoss loss);
  * batch that is lost, or read twice, never parts from what is said of it, and the ledger
  *     expected = flows + received − twice + lost (QUEUE, SPOOL and BUS among it)
  * closes whatever is killed; what died with a killed collector is the rest. */
-enum { PST_GROWTH_COUNT = 7 + PST_LOSS_COUNT };
+enum { PST_GROWTH_COUNT = 8 + PST_LOSS_COUNT };
 typedef struct {
     PstAddr sampler;
     guint32 domain;
@@ -161,6 +161,7 @@ typedef struct {
             guint64 lost_datagrams; /* before they reached the decoder; v9 knows, others guess */
             guint64 reordered;      /* … of datagrams: came late */
             guint64 restarts;       /* of the exporter's sequence */
+            guint64 sent;           /* growth of expected */
             guint64 lost[PST_LOSS_COUNT];
         };
     };

@@ -58,10 +58,10 @@ def test_protoc_reads_every_field(programs):
     told = fields(beat)
     assert {name for name in told if name.startswith("heartbeat_")} == names - flow_names
     growth = ["received", "twice", "datagrams", "duplicates", "lost_datagrams", "reordered",
-              "restarts", *(f"lost_{why}" for why in (
+              "restarts", "sent", *(f"lost_{why}" for why in (
                   "network", "kernel", "malformed", "no_template", "not_admitted", "queue",
                   "spool", "bus", "down"))]
-    assert [int(told[f"heartbeat_{name}"]) for name in growth] == list(range(100, 116))
+    assert [int(told[f"heartbeat_{name}"]) for name in growth] == list(range(100, 117))
     assert (told["heartbeat_ledger"], told["heartbeat_clock_offset_ms"]) == ("5", "-9")
     assert told["type"] == "HEARTBEAT"
 

@@ -317,6 +317,46 @@ Test(writer, adds_loss_up_by_hour)
     sink->free(sink);
 }
 
+/* Writes one heartbeat of a ledger that has come to @expected, @sent of them since the last. */
+static void tell(PstSink *sink, PstHold **hold, gint64 position, guint64 expected, guint64 sent)
+{
+    g_autoptr(PstHold) next = next_of(*hold, position);
+    PstHeartbeat beat = {.sampler = {{10, 0, 0, 9}, PST_AF_INET},
+                         .domain = 7,
+                         .received_ns = AT_NOON,
+                         .ledger = 4711,
+                         .expected = expected,
+                         .sent = sent,
+                         .version = 10,
+                         .sampling_rate = 1000,
+                         .clock_offset_ms = -2500};
+    OK(sink->begin(sink, *hold, &error));
+    OK(sink->add_loss(sink, &beat, 1, &error));
+    OK(sink->commit(sink, *hold, next, &error));
+    pst_hold_free(*hold);
+    *hold = g_steal_pointer(&next);
+}
+
+/* A collector that was killed goes on from what it had written down last. */
+Test(writer, sums_of_a_ledger_count_from_where_it_stood)
+{
+    PstSink *sink = sink_on("ledger");
+    PstHold *hold = take(sink);
+    tell(sink, &hold, 11, 5000, 500); /* it is known since 4500; that was before this database */
+    tell(sink, &hold, 12, 5200, 200);
+    tell(sink, &hold, 13, 5300, 200); /* one that overlaps */
+    tell(sink, &hold, 14, 5250, 0);   /* one that comes late */
+    cr_assert_eq(number("ledger", "SELECT expected FROM api_v1.exporter_loss WHERE domain = 7"),
+                 800);
+    cr_assert_eq(number("ledger", "SELECT unaccounted FROM api_v1.exporter_loss WHERE domain = 7"),
+                 800);
+    cr_assert_eq(number("ledger", "SELECT count(*) FROM api_v1.exporters WHERE protocol = 'IPFIX'"
+                                  " AND sampling_rate = 1000 AND clock_offset = '-2.5 s'"),
+                 1);
+    pst_hold_free(hold);
+    sink->free(sink);
+}
+
 Test(writer, keeps_a_complaint_once_however_often_it_comes)
 {
     PstSink *sink = sink_on("complaint");
