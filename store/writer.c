@@ -3,11 +3,8 @@
 
 #include <string.h>
 
-<<<<<<< HEAD
 #include "writer_envelope.h"
-=======
-#include "loss.h"
->>>>>>> 0473fec (store: the hourly ledger holds what was sent, too)
+#include "writer_loss.h"
 
 typedef struct {
     PstSink sink; /* first: a Writer is a PstSink */
@@ -386,7 +383,7 @@ static gboolean writer_add_waiting(PstSink *sink, guint32 partition, const PstWa
 
 static gboolean writer_add_loss(PstSink *sink, const PstHeartbeat *beats, gsize n, GError **error)
 {
-    return loss_write(writer_of(sink)->pg, beats, n, error);
+    return writer_write_loss(writer_of(sink)->pg, beats, n, error);
 }
 
 /* ---- the end of a tick ---- */

@@ -7,7 +7,6 @@
 
 #define LATE_S         60
 #define ALARMS_SHOWN   20
-#define LOSS_TOLERATED "0.1" /* per cent within 24 hours */
 
 gboolean doctor_schema(Doctor *doctor, GError **error)
 {
@@ -235,87 +234,4 @@ gboolean doctor_networks(Doctor *doctor, GError **error)
         return FALSE;
     compare_networks(doctor, in_file, rows);
     return TRUE;
-}
-
-/* ---- loss ---- */
-
-/* Kinds of loss, in the order in which the query below returns them. */
-static const struct {
-    const char *words, *remedy;
-} losses[] = {
-    {"before our socket", "look for drops on the way, and at the exporter's own counters"},
-    {"in the socket's queue", "raise the collector's rcvbuf and net.core.rmem_max"},
-    {"malformed", "the collector's log names the exporter and what is wrong"},
-    {"without a template", "let the exporter send its templates more often"},
-    {"not admitted", "add the exporter to the collector's list, or silence it"},
-    {"in the collector's queue", "the collector is too slow or the bus was away: see its metrics"},
-    {"in the spool", "the bus was away too long: give the spool more room"},
-    {"given up by the bus", "look after the bus"},
-};
-
-static void tell_loss(Doctor *doctor, const PstPgRows *rows, int i)
-{
-    gsize worst = 0;
-    for (gsize k = 1; k < G_N_ELEMENTS(losses); k++)
-        if (pst_pg_int(rows, i, 4 + (int)k) > pst_pg_int(rows, i, 4 + (int)worst))
-            worst = k;
-    doctor_wrong(
-        doctor, "loss", losses[worst].remedy,
-        "exporter %s: %s of its records were lost within 24 hours (%s %%), most of them %s",
-        pst_pg_text(rows, i, 0), pst_pg_text(rows, i, 2), pst_pg_text(rows, i, 3),
-        losses[worst].words);
-}
-
-static gboolean show_exporter(Doctor *doctor, GError **error)
-{
-    g_auto(PstPgParams) p = pst_pg_params();
-    PstPrefix address;
-    if (!pst_prefix_parse(doctor->exporter, strlen(doctor->exporter), TRUE, &address)) {
-        cli_usage(error, "\"%s\" is no exporter's address", doctor->exporter);
-        return FALSE;
-    }
-    pst_pg_add_prefix(&p, &address);
-    g_autoptr(PstPgRows) rows =
-        pst_pg_query(doctor->pg,
-                     "SELECT to_char(hour, 'YYYY-MM-DD HH24:MI') AS \"hour (UTC)\", domain,"
-                     " received, lost, lost_percent AS \"%\", lost_network AS network,"
-                     " lost_kernel AS kernel, lost_malformed AS malformed,"
-                     " lost_no_template AS \"no template\", lost_queue AS queue"
-                     " FROM api_v1.exporter_loss WHERE exporter = $1"
-                     " ORDER BY hour DESC, domain LIMIT 24",
-                     &p, error);
-    if (rows == NULL)
-        return FALSE;
-    if (pst_pg_count(rows) == 0)
-        doctor_wrong(doctor, "exporter",
-                     "does it send to the collector? See the collector's metrics",
-                     "nothing was ever heard of %s", doctor->exporter);
-    else if (!doctor->quiet)
-        cli_print_table(rows, stdout);
-    return TRUE;
-}
-
-gboolean doctor_loss(Doctor *doctor, GError **error)
-{
-    g_autoptr(PstPgRows) rows = pst_pg_query(
-        doctor->pg,
-        "SELECT host(exporter), sum(received), sum(lost),"
-        " round(100.0 * sum(lost) / nullif(sum(received) + sum(lost), 0), 2),"
-        " sum(lost_network), sum(lost_kernel), sum(lost_malformed), sum(lost_no_template),"
-        " sum(lost_not_admitted), sum(lost_queue), sum(lost_spool), sum(lost_bus)"
-        " FROM api_v1.exporter_loss WHERE hour > postern.now() - interval '25 hours'"
-        " GROUP BY exporter ORDER BY 3 DESC",
-        NULL, error);
-    if (rows == NULL)
-        return FALSE;
-    guint before = doctor->wrong;
-    for (int i = 0; i < pst_pg_count(rows); i++)
-        if (pst_pg_real(rows, i, 3) > g_ascii_strtod(LOSS_TOLERATED, NULL))
-            tell_loss(doctor, rows, i);
-    if (pst_pg_count(rows) == 0)
-        doctor_ok(doctor, "exporters", "none was heard within 24 hours");
-    else if (doctor->wrong == before)
-        doctor_ok(doctor, "exporters", "%d heard, none lost more than " LOSS_TOLERATED " %%",
-                  pst_pg_count(rows));
-    return doctor->exporter == NULL || show_exporter(doctor, error);
 }

@@ -120,11 +120,14 @@ const ReportSection report_sections[] = {
             "   WHERE created_at >= $1 AND created_at < $2) AS took (place, s) USING (place)"
             " GROUP BY place, what ORDER BY place"),
     SECTION("exporter_loss", "Exporters", "none was heard",
-            "SELECT host(exporter) AS exporter, sum(received) AS received, sum(lost) AS lost,"
+            "SELECT host(exporter) AS exporter, sum(expected) AS sent, sum(received) AS received,"
+            " sum(lost) AS lost,"
             " coalesce(round(100.0 * sum(lost) / nullif(sum(received) + sum(lost), 0), 3), 0)"
             " AS lost_percent, sum(lost_network) AS network, sum(lost_kernel) AS kernel,"
             " sum(lost_malformed) AS malformed, sum(lost_no_template) AS no_template,"
-            " sum(lost_not_admitted + lost_queue + lost_spool + lost_bus) AS other"
+            " sum(lost_not_admitted) AS not_admitted, sum(lost_queue) AS queue,"
+            " sum(lost_spool) AS spool, sum(lost_bus) AS bus, sum(lost_down) AS down,"
+            " sum(twice) AS twice, sum(unaccounted) AS unaccounted"
             " FROM api_v1.exporter_loss WHERE hour >= $1 AND hour < $2"
             " GROUP BY exporter ORDER BY sum(lost) DESC, exporter"),
     SECTION("alarms", "Alarms: of the period, and open ones", "none",

@@ -2,7 +2,7 @@
 -- What each role may and may not, tried as that role.
 \ir support.sql
 SELECT t.some_history();
-SELECT plan(50);
+SELECT plan(52);
 
 CREATE FUNCTION t.may(p_role text, p_sql text, p_what text) RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
@@ -49,6 +49,8 @@ SELECT t.may_not('postern_ingest', $$UPDATE postern.bus_offset SET epoch = 9$$, 
 SELECT t.may('postern_ingest', $$INSERT INTO postern.smtp_activity AS a VALUES ('192.0.2.9', postern.now(), 1, 1, 1, 1, 0, 1) ON CONFLICT (unit, bucket) DO UPDATE SET sessions = a.sessions + excluded.sessions$$, 'add activity');
 SELECT t.may('postern_ingest', $$INSERT INTO postern.bus_producer VALUES ('postern.smtp', 0, 'p', 1, 1, postern.now()) ON CONFLICT (topic, partition, producer) DO UPDATE SET sequence = 2$$, 'note a producer');
 SELECT t.may('postern_ingest', $$INSERT INTO postern.exporter_loss AS l (hour, exporter, domain, received) VALUES (postern.now(), '10.0.0.2', 0, 5) ON CONFLICT (hour, exporter, domain) DO UPDATE SET received = l.received + 5$$, 'add losses');
+SELECT t.may('postern_ingest', $$INSERT INTO postern.exporter_ledger AS l VALUES ('10.0.0.2', 0, 1, 5, 1, 10, 0, 0, postern.now()) ON CONFLICT (exporter, domain, ledger) DO UPDATE SET expected = excluded.expected$$, 'note how far a ledger has come');
+SELECT t.may('postern_ingest', $$DELETE FROM postern.exporter_ledger WHERE seen_at < postern.now() - interval '30 days'$$, 'forget silent ledgers');
 SELECT t.may('postern_ingest', $$INSERT INTO postern.verdict (unit, partition, position, episode, band, crossed_at, received_at, first_at, last_at, evidence, score, sessions_seen, sessions_low, destinations_seen, usual, window_s, channel, pair, failed, ports, sampling, cold, exporters, model) SELECT unit, partition, position, episode, band, crossed_at, received_at, first_at, last_at, evidence, score, sessions_seen, sessions_low, destinations_seen, usual, window_s, channel, pair, failed, ports, sampling, cold, exporters, model FROM postern.verdict LIMIT 1 ON CONFLICT (unit, episode, band) DO NOTHING$$, 'insert verdicts');
 SELECT t.may('postern_ingest', $$UPDATE postern.verdict SET ended_at = postern.now(), last_at = postern.now(), samples = '[]' WHERE id = 1$$, 'complete a verdict');
 SELECT t.may_not('postern_ingest', $$UPDATE postern.verdict SET applied_at = postern.now()$$, 'mark a verdict applied');
@@ -84,7 +86,7 @@ SELECT t.may_not('test_officer', $$UPDATE postern.ip_state SET level = 0$$, 'wri
 SELECT t.may_not('test_officer', $$INSERT INTO postern.ip_freeze VALUES ('192.0.2.1', postern.now(), 'C1', NULL, 1, 'z', 'a', 'b')$$, 'freeze past the gate');
 SELECT t.may_not('test_officer', $$SELECT postern.commit_freeze(1)$$, 'commit a freeze himself');
 SELECT t.may_not('test_officer', $$SELECT postern.apply_verdict(1)$$, 'do the dispatcher''s work');
-SELECT t.may('postern_analyst', $$SELECT * FROM api_v1.blocks_active; SELECT * FROM api_v1.block_history; SELECT * FROM api_v1.freezes; SELECT * FROM api_v1.deadlines; SELECT * FROM api_v1.top_senders; SELECT * FROM api_v1.mail_status; SELECT * FROM api_v1.enforcement_desired; SELECT * FROM api_v1.exporter_loss; SELECT * FROM api_v1.repeat_offenders; SELECT * FROM api_v1.false_positive_rate; SELECT * FROM api_v1.cases; SELECT * FROM api_v1.verdicts; SELECT * FROM api_v1.complaints; SELECT * FROM api_v1.alarms; SELECT * FROM api_v1.audit; SELECT * FROM api_v1.evidence$$, 'read every view of api_v1');
+SELECT t.may('postern_analyst', $$SELECT * FROM api_v1.blocks_active; SELECT * FROM api_v1.block_history; SELECT * FROM api_v1.freezes; SELECT * FROM api_v1.deadlines; SELECT * FROM api_v1.top_senders; SELECT * FROM api_v1.mail_status; SELECT * FROM api_v1.enforcement_desired; SELECT * FROM api_v1.exporter_loss; SELECT * FROM api_v1.exporters; SELECT * FROM api_v1.repeat_offenders; SELECT * FROM api_v1.false_positive_rate; SELECT * FROM api_v1.cases; SELECT * FROM api_v1.verdicts; SELECT * FROM api_v1.complaints; SELECT * FROM api_v1.alarms; SELECT * FROM api_v1.audit; SELECT * FROM api_v1.evidence$$, 'read every view of api_v1');
 SELECT t.may('postern_analyst', $$SELECT * FROM api_v1.units_in('192.0.2.0/24'); SELECT * FROM api_v1.ip_timeline('192.0.2.1'); SELECT * FROM api_v1.top_senders_between('2026-05-01', '2026-05-02')$$, 'call its functions');
 SELECT t.may_not('postern_analyst', $$SELECT * FROM postern.outbox$$, 'read the tables behind');
 SELECT t.may_not('postern_analyst', $$SELECT postern.ip_release('192.0.2.1', 'x', false, 'me')$$, 'release');

@@ -191,6 +191,43 @@ def test_a_full_disk_costs_what_the_ledger_says(runner, work_dir, small_disk):
     assert {"queue", "bus"} <= set(lost), lost
 
 
+def test_the_database_and_the_doctor_say_the_same(runner, work_dir, bus_path, desk):
+    """Hour by hour in PostgreSQL; the scorer is killed, and a killed collector's rest is said."""
+    site = Site(runner, work_dir, f"embedded:{bus_path}")
+    site.launch()
+
+    def start_scorer():
+        return runner.start_ready("postern-scorer", "--bus", f"embedded:{bus_path}", "--database",
+                                  desk.conninfo("postern_ingest"))
+    scorer = start_scorer()
+    disturb(site)
+    scorer.kill()
+    site.send_bad(50)
+    scorer = start_scorer()
+    site.send_good()
+    site.stop()
+    go_on_after_restart(site)
+    site.stop()
+    lost, book = site.check(embedded_messages(bus_path))
+
+    def told():
+        return {(address, domain): row for address, domain, *row in desk.query(
+            "SELECT host(exporter), domain, sum(expected)::int, sum(expected_datagrams)::int,"
+            " sum(unaccounted)::int, sum(received)::int FROM api_v1.exporter_loss GROUP BY 1, 2")}
+    want = {(exporter.address, exporter.domain): [
+        account.expected, account.expected_datagrams, 0,
+        account.flows.total() + account.told["received"]]
+        for exporter in site.exporters
+        for account in (book.of(exporter.address, exporter.domain),)}
+    until(lambda: told() == want, f"the database says {want}: {told()}")
+    (down,), = desk.query("SELECT sum(lost_down)::int FROM api_v1.exporter_loss")
+    assert down == lost["down"]
+    text = desk.cli("doctor", "127.0.0.10", role="postern_monitor", status=1).stdout
+    for words in ("domain 7: IPFIX, heard", "domain 8: IPFIX, heard", "while no collector ran",
+                  f"{want['127.0.0.10', 7][0]} records sent"):
+        assert words in text, text
+
+
 # --- the spool ------------------------------------------------------------------------------------
 
 

@@ -6,5 +6,5 @@
 #include "postern/flow.h"
 
 /* Adds what @beats tell. @error as pst_pg_run. */
-gboolean loss_write(PstPg *pg, const PstHeartbeat *beats, gsize n, GError **error)
+gboolean writer_write_loss(PstPg *pg, const PstHeartbeat *beats, gsize n, GError **error)
     G_GNUC_WARN_UNUSED_RESULT;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "loss.h"
+#include "writer_loss.h"
 
 /* What no exporter can have counted within a tick is cut, so that no sum leaves a bigint. */
 static gint64 counted(guint64 value)
@@ -101,7 +101,7 @@ static const char loss_sql[] =
     "    expected = l.expected + excluded.expected,"
     "    expected_datagrams = l.expected_datagrams + excluded.expected_datagrams";
 
-gboolean loss_write(PstPg *pg, const PstHeartbeat *beats, gsize n, GError **error)
+gboolean writer_write_loss(PstPg *pg, const PstHeartbeat *beats, gsize n, GError **error)
 {
     PstPgArray columns[LOSS_COLUMNS];
     if (n == 0)
