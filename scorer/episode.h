@@ -27,6 +27,19 @@ typedef struct {
     guint64 rate; /* N as it last said */
 } EpisodeExporter;
 
+/* Points beside the evidence (adjust.h), and the facts that they are for. */
+typedef enum {
+    ADJUST_SUBMISSION_SERVER, /* clients that sent through it in the last day or so */
+    ADJUST_EXEMPTION,         /* ceiling, sessions an hour */
+    ADJUST_DEAD_DESTINATIONS, /* share of openings that failed */
+    ADJUST_NEW_CUSTOMER,      /* days since its first mail */
+    ADJUSTMENTS
+} AdjustKind;
+typedef struct {
+    double points[ADJUSTMENTS];
+    double fact[ADJUSTMENTS];
+} Adjustment;
+
 /* A band that was crossed, as it stood then. */
 typedef struct {
     gint64 time_ns, received_ns, position;
@@ -34,7 +47,8 @@ typedef struct {
     double sampling;
     double evidence;
     int score;
-    double low;   /* lower bound on true sessions */
+    double low; /* lower bound on true sessions */
+    Adjustment adjust;
     double gate;  /* G in force */
     double usual; /* the most that such a window usually holds, in sightings; 0: nothing learned */
 } EpisodeCrossing;

@@ -44,12 +44,12 @@ static void allowance(const PstVerdict *verdict, const WordsFacts *facts, char o
         g_snprintf(out, 128, "an address with little mail is allowed up to %s", usual);
 }
 
-static void burst(PstVerdict *verdict, const WordsFacts *facts)
+static void burst(PstVerdict *verdict, const WordsFacts *facts, double points)
 {
     const Peak *peak = facts->peak;
     char allowed[128];
     allowance(verdict, facts, allowed);
-    say(verdict, "burst", floor(verdict->evidence), "%u new %s%s on %s within %s; %s", peak->count,
+    say(verdict, "burst", points, "%u new %s%s on %s within %s; %s", peak->count,
         peak->channel == CHANNEL_SESSIONS ? "sessions" : "destinations",
         is_sampled(verdict) ? " in samples" : "",
         peak->pair == PST_PAIR_SMTP ? "port 25" : "the submission ports", scale_text[peak->scale],
@@ -67,13 +67,63 @@ static void neighbourhood(PstVerdict *verdict, const WordsFacts *facts)
         facts->neighbourhood, floor(facts->low), MAX(addresses, 1) - 1);
 }
 
-static void gate(PstVerdict *verdict, const WordsFacts *facts)
+static double certain(const PstVerdict *verdict, const WordsFacts *facts)
+{
+    return facts->neighbourhood != NULL ? facts->low : verdict->sessions_low;
+}
+
+static void adjustment(PstVerdict *verdict, const Adjustment *adjust, AdjustKind kind,
+                       double points)
+{
+    double fact = adjust->fact[kind];
+    switch (kind) {
+    case ADJUST_SUBMISSION_SERVER:
+        say(verdict, "submission-server", points,
+            "it relays for others: about %.0f sessions came in on its submission ports in a day",
+            fact);
+        break;
+    case ADJUST_EXEMPTION:
+        say(verdict, "exemption-ceiling", points,
+            "exempted up to %.0f sessions an hour, which it exceeds", fact);
+        break;
+    case ADJUST_DEAD_DESTINATIONS:
+        say(verdict, "dead-destinations", points, "%.0f %% of its openings failed", 100 * fact);
+        break;
+    case ADJUST_NEW_CUSTOMER:
+        say(verdict, "new-customer", points, "it sent its first mail %.0f days ago", fact);
+        break;
+    case ADJUSTMENTS:
+    default:
+        break;
+    }
+}
+
+/* Where the score comes from: points add up to it. What speaks against the unit counts as far as
+ * there is room below 1000. */
+static void score(PstVerdict *verdict, const WordsFacts *facts)
 {
     double held = verdict->score - floor(verdict->evidence);
-    if (held < 0)
+    if (held < 0 && certain(verdict, facts) < facts->gate) {
+        burst(verdict, facts, floor(verdict->evidence));
         say(verdict, "gate", held,
             "at least %.0f sessions are certain so far; it counts as a burst from %.0f on",
-            floor(facts->low), facts->gate);
+            floor(certain(verdict, facts)), facts->gate);
+        return;
+    }
+    double points[ADJUSTMENTS], sum = 0;
+    gboolean counts = certain(verdict, facts) >= facts->gate;
+    for (guint i = 0; i < ADJUSTMENTS; i++)
+        sum += points[i] = counts ? MIN(facts->adjust->points[i], 0) : 0;
+    for (guint i = 0; i < ADJUSTMENTS; i++) {
+        double more = counts ? MAX(facts->adjust->points[i], 0) : 0;
+        more = CLAMP(held - sum, 0, more);
+        points[i] += more;
+        sum += more;
+    }
+    burst(verdict, facts, verdict->score - sum);
+    for (guint i = 0; i < ADJUSTMENTS; i++)
+        if (facts->adjust->points[i] != 0)
+            adjustment(verdict, facts->adjust, (AdjustKind)i, points[i]);
 }
 
 static void magnitude(PstVerdict *verdict, const WordsFacts *facts)
@@ -116,8 +166,7 @@ static void exporters(PstVerdict *verdict, const Episode *episode)
 void evidence_words(PstVerdict *verdict, const WordsFacts *facts)
 {
     const Episode *episode = facts->episode;
-    burst(verdict, facts);
-    gate(verdict, facts);
+    score(verdict, facts);
     if (facts->neighbourhood != NULL)
         neighbourhood(verdict, facts);
     magnitude(verdict, facts);
@@ -128,8 +177,6 @@ void evidence_words(PstVerdict *verdict, const WordsFacts *facts)
             episode->failed, episode->countable);
     ports(verdict);
     exporters(verdict, episode);
-    if (facts->ceiling > 0)
-        say(verdict, "exemption", 0, "exempted up to %.0f sessions an hour", facts->ceiling);
     if (episode->late > 0)
         say(verdict, "late-records", 0,
             "%" G_GUINT64_FORMAT " further sightings came too late to be counted", episode->late);

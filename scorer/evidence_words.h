@@ -9,7 +9,8 @@
  *   failed-openings   share of openings that were not answered or refused; 1:1 only
  *   ports             which mail ports
  *   exporters         who saw it, and how densely
- *   exemption         a ceiling that was in force, and was exceeded
+ *   submission-server, exemption-ceiling, dead-destinations, new-customer
+ *                     adjustments (adjust.h); their points
  *   neighbourhood     the /24 or /56 that stood out as one; this address took part
  *   late-records      what came too late to be scored
  */
@@ -17,10 +18,10 @@
 
 typedef struct {
     const Episode *episode;
-    const Peak *peak;          /* winning cell */
-    double gate;               /* G */
-    double usual;              /* the most that such a window usually holds; 0: nothing learned */
-    double ceiling;            /* exemption in force; 0: none */
+    const Peak *peak; /* winning cell */
+    double gate;      /* G */
+    double usual;     /* the most that such a window usually holds; 0: nothing learned */
+    const Adjustment *adjust;
     const char *neighbourhood; /* that crossed; NULL: the unit itself */
     double low;                /* its lower bound on true sessions */
 } WordsFacts;

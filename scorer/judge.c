@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "judge.h"
 
+#include "adjust.h"
 #include "clock.h"
 #include "detector.h"
 #include "evidence_words.h"
@@ -83,9 +84,9 @@ static gint64 newest_of(const Judged *j)
     return newest;
 }
 
-static void assess(const Engine *engine, const Judged *j, gint64 open_s, gint64 at_s,
-                   Assessment *out)
+static void assess(const Engine *engine, Judged *j, gint64 open_s, gint64 at_s, Assessment *out)
 {
+    j->standing.adjust = adjust_find(engine, j, at_s, &j->adjust);
     detector_assess(&engine->conf, &j->standing, j->law, (const Block *const *)j->block, open_s,
                     at_s, out);
 }
@@ -148,7 +149,7 @@ void judge_words(const Engine *engine, const Judged *j, const Episode *episode, 
         .peak = &crossing->peak,
         .gate = crossing->gate,
         .usual = crossing->usual,
-        .ceiling = j->standing.ceiling,
+        .adjust = &crossing->adjust,
         .neighbourhood = neighbourhood,
         .low = crossing->low,
     };
@@ -294,6 +295,7 @@ static void cross(Engine *engine, const Judged *j, Episode *episode, const Asses
     crossing->evidence = now->evidence;
     crossing->score = now->score;
     crossing->low = now->low;
+    crossing->adjust = j->adjust;
     if (group_is(&j->unit->unit)) {
         neighbourhood_cross(engine, j, episode, band);
         return;

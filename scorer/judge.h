@@ -10,6 +10,7 @@ typedef struct {
     Unit *unit;
     guint32 id;
     Standing standing;
+    Adjustment adjust; /* as assessed last */
     Law law[PST_PAIR_COUNT];
     Block *block[PST_PAIR_COUNT];
 } Judged;

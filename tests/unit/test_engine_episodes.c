@@ -181,8 +181,8 @@ Test(engine_episodes, exemption_holds_up_to_its_ceiling_and_no_further)
                                   .to = server(1000 + i),
                                   .client_port = (guint16)(1024 + i)});
     cr_assert_eq(trial_count(&trial, PST_BAND_FLAG, FALSE), 1);
-    cr_assert_str_eq(reason(row(&trial, PST_BAND_FLAG, FALSE), "exemption"),
-                     "exempted up to 500 sessions an hour");
+    cr_assert_str_eq(reason(row(&trial, PST_BAND_FLAG, FALSE), "exemption-ceiling"),
+                     "exempted up to 500 sessions an hour, which it exceeds");
     trial_end(&trial);
 }
 
