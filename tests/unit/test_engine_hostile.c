@@ -194,7 +194,7 @@ Test(engine_hostile, sweep_of_the_address_space_only_blinds)
         PstUnit sweeper = unit_named("192.0.2.66");
         cr_assert(pst_prefix_equal(&g_array_index(trial.rows, PstVerdict, i).unit, &sweeper));
     }
-    cr_assert_lt(engine_stats(trial.engine)->state_bytes, before + (1 << 16));
+    cr_assert_lt(engine_stats(trial.engine)->state_bytes, before + (1 << 18));
     guint64 told = fate(&trial, ENGINE_NEW);
     little_mail(&trial, 1600, 5, NULL, 1);
     cr_assert_leq(fate(&trial, ENGINE_NEW) - told, 5, "no session is new twice");
