@@ -140,6 +140,21 @@ static void review(Bench *b, Lane *lane, gint day)
     }
 }
 
+/* Whoever has several addresses has them as one customer's net. */
+static void assign_nets(const Bench *b, Lane *lane)
+{
+    for (guint i = 0; i < b->cast.n; i++) {
+        const Life *life = &b->cast.lives[i];
+        if (life->hosts < 2)
+            continue;
+        const Session first = {.host = 0};
+        PstAddr addr = life_addr(life, &first);
+        const PstInput input = {
+            .kind = PST_INPUT_ASSIGNED, .unit = pst_prefix_of(&addr, 24), .owner = i + 1};
+        engine_input(lane->engine, &input);
+    }
+}
+
 static void lane_init(Bench *b, Lane *lane, guint rate)
 {
     EngineConf conf;
@@ -148,6 +163,7 @@ static void lane_init(Bench *b, Lane *lane, guint rate)
     lane->view = (View){rate, (guint)b->o->directions, (guint)b->o->routers};
     lane->router = router_new(&lane->view, b->cast.plan.seed);
     lane->engine = engine_new(&conf, 0);
+    assign_nets(b, lane);
     lane->peaks = b->o->peaks ? engine_keep_peaks(lane->engine) : NULL;
     lane->baselines = g_new0(Baseline, MAX(b->n_addresses, 1));
     lane->beat_ns = FIRST_DAY * DAY_NS;
