@@ -14,9 +14,44 @@ typedef struct {
     gboolean is_beat, is_input;
 } Entry;
 
-/* Fifty units, some of them bursting, three routers of different density, heartbeats, a release
- * and an exemption. Made once per test from a seed. */
-static GArray *make_log(guint64 seed)
+/* Decisions at their places. */
+static const struct {
+    guint at;
+    PstInputKind kind;
+    const char *unit;
+} decisions[] = {
+    {50, PST_INPUT_ASSIGNED, "192.0.2.0/26"},       {9000, PST_INPUT_RELEASED, "192.0.2.1"},
+    {12000, PST_INPUT_EXEMPTED, "192.0.2.1"},       {12500, PST_INPUT_FALSE_POSITIVE, "192.0.2.2"},
+    {13000, PST_INPUT_CONFIRMED, "192.0.2.0/24"},   {17000, PST_INPUT_REASSIGNED, "192.0.2.3"},
+    {18000, PST_INPUT_FALSE_POSITIVE, "192.0.2.0"},
+};
+
+static gboolean decide(guint i, Entry *entry)
+{
+    for (guint d = 0; d < G_N_ELEMENTS(decisions); d++)
+        if (decisions[d].at == i) {
+            entry->is_input = TRUE;
+            entry->input = (PstInput){.id = i,
+                                      .kind = decisions[d].kind,
+                                      .unit = unit_named(decisions[d].unit),
+                                      .ceiling = 50,
+                                      .owner = 7};
+        }
+    return entry->is_input;
+}
+
+/* A mail that came in: the flow the other way round. */
+static void turn_round(PstFlow *flow)
+{
+    PstAddr ours = flow->src_addr;
+    flow->src_addr = flow->dst_addr;
+    flow->dst_addr = ours;
+    flow->direction = PST_DIR_IN;
+}
+
+/* Fifty units, some of them bursting, three routers of different density, heartbeats, decisions,
+ * mail that comes in. Made once per test from a seed. @days: a day passes after each so many. */
+static GArray *make_log_over(guint64 seed, guint days)
 {
     static const char *const routers[] = {A_ROUTER, B_ROUTER, "198.51.100.3"};
     static const guint64 rates[] = {1, 1, 100};
@@ -27,6 +62,12 @@ static GArray *make_log(guint64 seed)
         Entry entry;
         memset(&entry, 0, sizeof entry);
         at += dice_unit(&dice) * 0.4;
+        if (days > 0 && i % (ENTRIES / days) == 0)
+            at += 86400;
+        if (days > 0 && decide(i, &entry)) {
+            g_array_append_val(log, entry);
+            continue;
+        }
         if (i % 50 == 49) {
             entry.is_beat = TRUE;
             entry.beat = (PstHeartbeat){.sampler = addr_of(routers[i / 50 % 3]),
@@ -53,10 +94,17 @@ static GArray *make_log(guint64 seed)
                 .client_port = (guint16)(1024 + dice_next(&dice) % 60000),
                 .port = dice_next(&dice) % 8 == 0 ? 587 : 25,
             });
+            if (days > 0 && i % 7 == 0)
+                turn_round(&entry.flow);
         }
         g_array_append_val(log, entry);
     }
     return log;
+}
+
+static GArray *make_log(guint64 seed)
+{
+    return make_log_over(seed, 0);
 }
 
 static void apply(Engine *engine, const Entry *entry, guint position)
@@ -161,6 +209,55 @@ Test(engine_log, state_loaded_from_its_bytes_goes_on_the_same)
         g_autofree char *done = engine_digest(after);
         cr_assert_str_eq(done, end);
     }
+}
+
+/* Thirty days: all that is learned, withheld, excused, added up over neighbours. */
+Test(engine_log, weeks_of_learning_repeat_bit_by_bit)
+{
+    for (guint64 seed = 51; seed < 54; seed++) {
+        g_autoptr(GArray) log = make_log_over(seed, 30);
+        EngineConf conf = small_conf();
+        g_autoptr(Engine) whole = engine_new(&conf, 3);
+        g_autoptr(GString) expected = g_string_new(NULL);
+        run(whole, log, 0, log->len, 100, expected);
+        const EngineStats *stats = engine_stats(whole);
+        cr_assert_gt(stats->learned, 0);
+        cr_assert_gt(stats->excused, 0);
+        cr_assert_not_null(strstr(expected->str, "\"flag\""));
+        g_autofree char *end = engine_digest(whole);
+        Dice dice = {seed};
+        for (guint cut = 0; cut < 8; cut++) {
+            guint at = (guint)(dice_next(&dice) % log->len);
+            g_autoptr(GString) said = g_string_new(NULL);
+            g_autoptr(Engine) before = engine_new(&conf, 3);
+            run(before, log, 0, at, 77, said);
+            g_autoptr(GByteArray) bytes = g_byte_array_new();
+            engine_serialise(before, bytes);
+            g_autoptr(GError) error = NULL;
+            g_autoptr(Engine) after = engine_load(&conf, 3, bytes->data, bytes->len, &error);
+            cr_assert_not_null(after, "%s", error != NULL ? error->message : "");
+            run(after, log, at, log->len, 13, said);
+            cr_assert_str_eq(said->str, expected->str, "seed %u, cut at %u", (guint)seed, at);
+            g_autofree char *done = engine_digest(after);
+            cr_assert_str_eq(done, end, "seed %u, cut at %u", (guint)seed, at);
+        }
+    }
+}
+
+Test(engine_log, rows_that_are_kept_change_nothing)
+{
+    g_autoptr(GArray) log = make_log_over(61, 10);
+    EngineConf conf = small_conf();
+    g_autoptr(Engine) kept = engine_new(&conf, 3), plain = engine_new(&conf, 3);
+    g_autoptr(GString) a = g_string_new(NULL), b = g_string_new(NULL);
+    engine_keep_rows(kept);
+    run(kept, log, 0, log->len, 100, a);
+    run(plain, log, 0, log->len, 100, b);
+    g_autoptr(GArray) rows = engine_take_envelopes(kept);
+    cr_assert_gt(rows->len, 0);
+    cr_assert_str_eq(a->str, b->str);
+    g_autofree char *x = engine_digest(kept), *y = engine_digest(plain);
+    cr_assert_str_eq(x, y);
 }
 
 Test(engine_log, state_of_another_kind_is_refused)

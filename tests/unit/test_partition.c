@@ -543,3 +543,44 @@ Test(partition, a_tick_is_due_when_old)
     cr_assert_not(partition_tick_is_due(p, now));
     cr_assert(partition_tick_is_due(p, pst_mono_add(now, pst_span_s(60))));
 }
+
+/* ---- what was learned ---- */
+
+static PstEnvelope learned(const char *unit, gint64 since)
+{
+    return (PstEnvelope){.unit = unit_named(unit),
+                         .since = since,
+                         .day = (guint)(DAY_S / 86400),
+                         .first_day = (guint)(DAY_S / 86400) - 40,
+                         .mail_day = (guint)(DAY_S / 86400) - 1,
+                         .mail_days = 3};
+}
+
+/* Units that the engine holds after taking over a log that begins with @first. */
+static guint64 held(Fake *fake, gint64 first, gint64 end)
+{
+    g_autoptr(Partition) p = take(fake);
+    (void)partition_assigned(p, PST_TOPIC_SMTP, first, end);
+    return partition_engine_stats(p)->units;
+}
+
+Test(partition, what_the_log_no_longer_tells_comes_from_the_database)
+{
+    g_autoptr(Fake) fake = fake_new();
+    const PstEnvelope rows[] = {learned("192.0.2.1", -1), learned("192.0.2.2", 3),
+                                learned("192.0.2.3", 20)};
+    g_array_append_vals(fake->envelopes, rows, G_N_ELEMENTS(rows));
+    fake->hold->smtp_position = 25;
+    cr_assert_eq(held(fake, 0, 30), 1, "the log holds the others' whole history");
+    cr_assert_eq(held(fake, 10, 30), 2);
+    cr_assert_eq(held(fake, 21, 30), 3);
+}
+
+Test(partition, another_bus_does_not_make_known_units_strangers)
+{
+    g_autoptr(Fake) fake = fake_new();
+    const PstEnvelope row = learned("192.0.2.2", 3);
+    g_array_append_val(fake->envelopes, row);
+    fake->hold->smtp_position = 25;
+    cr_assert_eq(held(fake, 0, 2), 1);
+}
