@@ -94,7 +94,7 @@ static GArray *make_log_over(guint64 seed, guint days)
                 .client_port = (guint16)(1024 + dice_next(&dice) % 60000),
                 .port = dice_next(&dice) % 8 == 0 ? 587 : 25,
             });
-            if (days > 0 && i % 7 == 0)
+            if (days > 0 && i % 31 == 0)
                 turn_round(&entry.flow);
         }
         g_array_append_val(log, entry);
