@@ -16,6 +16,7 @@ enum {
     FIELD_INCIDENTS = 15,
     FIELD_SIZE = 16,
     FIELD_SHA256 = 17,
+    FIELD_SAID = 21,
     FIELD_END
 };
 
@@ -25,6 +26,8 @@ static const gsize text_offsets[FIELD_END] = {
     [4] = offsetof(PstEvidence, category),         [9] = offsetof(PstEvidence, message_id),
     [10] = offsetof(PstEvidence, reported_domain), [11] = offsetof(PstEvidence, reporter),
     [13] = offsetof(PstEvidence, report_id),       [14] = offsetof(PstEvidence, reason),
+    [18] = offsetof(PstEvidence, mail_token),      [19] = offsetof(PstEvidence, case_ref),
+    [20] = offsetof(PstEvidence, sender),          [21] = offsetof(PstEvidence, said),
 };
 
 static char **text_of(const PstEvidence *evidence, guint32 number)
@@ -106,14 +109,17 @@ void pst_evidence_encode(const PstEvidence *evidence, GByteArray *out)
     put_number(out, FIELD_SIZE, evidence->size_bytes);
     if (memcmp(evidence->sha256, no_hash, sizeof no_hash) != 0)
         put_bytes(out, FIELD_SHA256, evidence->sha256, sizeof evidence->sha256);
+    put_texts(out, evidence, 18, 21);
 }
 
-static gboolean is_clean_text(const char *text, gsize len)
+static gboolean is_clean_text(guint32 number, const char *text, gsize len)
 {
-    if (len > PST_EVIDENCE_TEXT_MAX || !g_utf8_validate(text, (gssize)len, NULL))
+    gboolean lines = number == FIELD_SAID;
+    if (len > (lines ? PST_EVIDENCE_SAID_MAX : PST_EVIDENCE_TEXT_MAX) ||
+        !g_utf8_validate(text, (gssize)len, NULL))
         return FALSE;
     for (const char *at = text; at < text + len; at = g_utf8_next_char(at))
-        if (g_unichar_iscntrl(g_utf8_get_char(at)))
+        if (g_unichar_iscntrl(g_utf8_get_char(at)) && !(lines && *at == '\n'))
             return FALSE;
     return TRUE;
 }
@@ -122,7 +128,7 @@ static gboolean read_bytes(const PstWireField *field, PstEvidence *out)
 {
     if (field->number < FIELD_END && text_offsets[field->number] != 0) {
         const char *text = (const char *)field->bytes;
-        if (!is_clean_text(text, field->len))
+        if (!is_clean_text(field->number, text, field->len))
             return FALSE;
         char **to = text_of(out, field->number);
         g_free(*to);

@@ -345,10 +345,15 @@ static gboolean writer_add_evidence(PstSink *sink, guint32 partition, const PstE
     pst_pg_add_int(&p, e->incidents);
     pst_pg_add_int(&p, e->size_bytes);
     pst_pg_add_bytes(&p, e->sha256, sizeof e->sha256);
-    return pst_pg_run(writer_of(sink)->pg,
-                      "SELECT postern.record_evidence($1, $2, $3, $4, $5, $6, $7, nullif($8, 0),"
-                      "    $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)",
-                      &p, NULL, error);
+    pst_pg_add_text(&p, e->mail_token);
+    pst_pg_add_text(&p, e->case_ref);
+    pst_pg_add_text(&p, e->sender);
+    pst_pg_add_text(&p, e->said);
+    return pst_pg_run(
+        writer_of(sink)->pg,
+        "SELECT postern.record_evidence($1, $2, $3, $4, $5, $6, $7, nullif($8, 0),"
+        "    $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)",
+        &p, NULL, error);
 }
 
 static GArray *writer_envelopes(PstSink *sink, guint32 partition, guint32 partitions,

@@ -15,7 +15,8 @@ typedef enum {
     PST_EVIDENCE_UNREADABLE /* looks like a complaint and cannot be read: alarms */
 } PstEvidenceOutcome;
 
-#define PST_EVIDENCE_TEXT_MAX 998 /* bytes of any string */
+#define PST_EVIDENCE_TEXT_MAX 998  /* bytes of any string but said */
+#define PST_EVIDENCE_SAID_MAX 4000 /* bytes of said */
 #define PST_EVIDENCE_SHA256   32
 
 typedef struct {
@@ -33,10 +34,15 @@ typedef struct {
     gboolean authenticated; /* our own server's Authentication-Results say dkim or spf pass,
                                aligned with reporter */
     char *report_id;        /* the report's own id (its Message-ID), for deduplication */
-    char *reason;           /* unreadable: what was wrong, in words */
+    char *reason;           /* unreadable, bounce: what was wrong, in words */
     guint32 incidents;      /* how many the report speaks of, ≥ 1 */
     guint32 size_bytes;
     guint8 sha256[PST_EVIDENCE_SHA256]; /* of the raw report */
+    /* What comes back to a mail of ours (bounce, reply); NULL in every other evidence. */
+    char *mail_token; /* that mail's secret: 20 hexadecimal digits */
+    char *case_ref;   /* the case that a reply names: PST-2026-000123 */
+    char *sender;     /* who replied, as From has it */
+    char *said;       /* a reply's own words; lines end in LF. NULL: no person replied */
 } PstEvidence;
 
 PstEvidence *pst_evidence_new(void);

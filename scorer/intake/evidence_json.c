@@ -50,5 +50,9 @@ void evidence_json_append(const PstEvidence *e, GString *out)
     append_digest(out, e->sha256);
     append_text(out, "report_id", e->report_id);
     append_text(out, "reason", e->reason);
+    append_text(out, "mail_token", e->mail_token);
+    append_text(out, "case_ref", e->case_ref);
+    append_text(out, "sender", e->sender);
+    append_text(out, "said", e->said);
     g_string_append_c(out, '}');
 }

@@ -54,7 +54,9 @@ static const PstConfRow rows[] = {
 static const char description[] =
     "Each mail becomes one or more pieces of evidence on the topic postern.evidence, with an\n"
     "outcome: complaint, not-a-complaint, bounce, or unreadable (it looks like a complaint and a\n"
-    "person has to read it). The mail itself does not travel; its SHA-256 does.\n"
+    "person has to read it). The mail itself does not travel; its SHA-256 does, and of a reply to\n"
+    "one of our mails its words. Give it the mailboxes of the settings mail.from and mail.bounce,\n"
+    "too: bounces suspend deadlines, replies wait for the desk.\n"
     "\n"
     "Sources:\n"
     "  -             one mail from standard input, as a mail server pipes it\n"
@@ -67,7 +69,8 @@ static const char description[] =
     "Examples:\n"
     "  postern-intake --parse complaint.eml            see what would be published\n"
     "  postern-intake --bus embedded:/var/lib/postern/bus maildir:/var/mail/abuse\n"
-    "  abuse: \"|postern-intake --config /etc/postern/postern.conf -\"        (aliases file)\n";
+    "  abuse: \"|postern-intake --config /etc/postern/postern.conf -\"        (aliases file)\n"
+    "  argv=postern-intake --recipient ${original_recipient} -              (Postfix pipe)\n";
 
 typedef struct {
     const Config *config;
@@ -174,11 +177,13 @@ static int work(Intake *intake, const char *source, gboolean parse)
                : pst_run_fail_take(source, error);
 }
 
-static int run_intake(PstRun *run, const Config *config, gboolean parse)
+static int run_intake(PstRun *run, const Config *config, gboolean parse, const char *recipient)
 {
     GError *error = NULL;
     g_autoptr(PstPrefixMap) networks = NULL;
-    Intake intake = {.config = config, .run = run, .place = {.authserv_ids = config->authserv_id}};
+    Intake intake = {.config = config,
+                     .run = run,
+                     .place = {.authserv_ids = config->authserv_id, .recipient = recipient}};
     if (run->args[0] == NULL || run->args[1] != NULL)
         return usage("give one FILE, - for standard input, or maildir:DIR (see --help)");
     if (!parse && config->bus == NULL)
@@ -199,12 +204,15 @@ static int run_intake(PstRun *run, const Config *config, gboolean parse)
 int main(int argc, char **argv)
 {
     gboolean parse = FALSE;
+    char *recipient = NULL;
     int status = PST_EXIT_FAILED;
     PstRun run = {0};
     Config config = {0};
     const GOptionEntry options[] = {
         {"parse", 0, 0, G_OPTION_ARG_NONE, &parse,
          "Print what would be published, one JSON object a line, and publish nothing", NULL},
+        {"recipient", 0, 0, G_OPTION_ARG_STRING, &recipient,
+         "To whom the mail's envelope says that it goes, where a mail server pipes it", "ADDRESS"},
         {NULL},
     };
     const PstProgram program = {
@@ -219,7 +227,8 @@ int main(int argc, char **argv)
     };
     if (!pst_run_init(&program, argc, argv, &run, &status))
         return status;
-    status = run_intake(&run, &config, parse);
+    status = run_intake(&run, &config, parse, recipient);
+    g_free(recipient);
     pst_run_done(&run);
     pst_conf_clear(rows, &config);
     return status;

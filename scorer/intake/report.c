@@ -7,6 +7,7 @@
 #include "fields.h"
 #include "jmrp.h"
 #include "received.h"
+#include "reply.h"
 #include "unsubscribe.h"
 
 enum {
@@ -62,14 +63,15 @@ static gboolean forward_recognise(const Report *report)
     return FALSE;
 }
 
-/* Order matters: a bounce may carry a complaint that we forwarded, an ARF mail may carry anything.
- */
+/* Order matters: a bounce may carry a complaint that we forwarded, an ARF mail may carry anything,
+ * and a reply quotes the mail that it answers. */
 static const ReportFormat formats[] = {
     {"bounce", bounce_recognise, bounce_read},
     {"arf", arf_recognise, arf_read},
     {"jmrp", jmrp_recognise, jmrp_read},
     {"xarf", xarf_recognise, NULL},
     {"spamcop", spamcop_recognise, NULL},
+    {"reply", reply_recognise, reply_read},
     {"unsubscribe", unsubscribe_recognise, unsubscribe_read},
     {"forward", forward_recognise, NULL},
 };

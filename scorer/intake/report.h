@@ -14,6 +14,7 @@
 typedef struct {
     char *const *authserv_ids;    /* NULL-terminated; may be NULL */
     const PstPrefixMap *networks; /* ours; NULL: not known */
+    const char *recipient;        /* of the mail's envelope; NULL: the mail server did not say */
 } ReportPlace;
 
 typedef struct {

@@ -39,7 +39,7 @@ SELECT is(t.complain(NULL), 'no-address', 'no address in it');
 SELECT is(t.complain('192.0.2.6', p_at => postern.now() - interval '31 days'), 'too-old', 'older than 30 days');
 SELECT is(t.complain('192.0.2.6', p_at => postern.now() + interval '2 days'), 'from-the-future', 'from the future');
 SELECT is(postern.apply_complaint(t.complaint('192.0.2.6', p_feedback => 'not-spam')), 'stored', 'not-spam is stored');
-SELECT is(postern.apply_complaint(t.complaint('192.0.2.6', p_outcome => 'bounce')), 'stored', 'a bounce is stored');
+SELECT is(postern.apply_complaint(t.complaint('192.0.2.6', p_outcome => 'bounce')), 'unknown-mail', 'a bounce of no mail of ours is stored');
 SELECT is((SELECT count(*) FROM postern.complaint WHERE source_ip = '192.0.2.6' AND counted), 0::bigint, 'none of them counts');
 SELECT is(t.state('192.0.2.6'), 'clear', 'nor does anything');
 SELECT postern.never_block_add('192.0.2.7', 'relay', 'tester');

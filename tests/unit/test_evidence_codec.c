@@ -22,6 +22,10 @@ static PstEvidence *full(void)
     e->authenticated = TRUE;
     e->report_id = g_strdup("b@example.net");
     e->reason = g_strdup("z\xc3\xa9ro");
+    e->mail_token = g_strdup("0123456789abcdef0123");
+    e->case_ref = g_strdup("PST-2026-000042");
+    e->sender = g_strdup("a@example.org");
+    e->said = g_strdup("one\ntwo");
     e->incidents = 3;
     e->size_bytes = 4096;
     for (guint8 i = 0; i < PST_EVIDENCE_SHA256; i++)
@@ -41,6 +45,7 @@ Test(evidence, survives_the_bus)
     cr_assert_eq(again->len, out->len);
     cr_assert_eq(memcmp(again->data, out->data, out->len), 0);
     cr_assert_str_eq(back->reason, e->reason);
+    cr_assert_str_eq(back->said, e->said);
     cr_assert_eq(back->arrived_ns, e->arrived_ns);
     cr_assert(pst_addr_equal(&back->source_ip, &e->source_ip));
     cr_assert(back->authenticated);
@@ -64,7 +69,7 @@ Test(evidence, cut_anywhere_never_reads_as_more)
     for (guint cut = 0; cut < out->len; cut++) {
         g_autofree guint8 *copy = g_memdup2(out->data, cut); /* the sanitizer watches its end */
         g_autoptr(PstEvidence) back = pst_evidence_decode(copy, cut);
-        cr_assert(back == NULL || back->sha256[31] == 0);
+        cr_assert(back == NULL || g_strcmp0(back->said, e->said) != 0);
     }
 }
 
@@ -83,6 +88,9 @@ Test(evidence, refuses_what_breaks_a_limit)
     cr_assert(refused("\x2a\x03\x01\x02\x03", 5), "an address of three bytes");
     cr_assert(refused("\x30\x80\x80\x04", 4), "port 65536");
     cr_assert(refused("\x8a\x01\x01\x00", 4), "a hash of one byte");
+    cr_assert_not(refused("\xaa\x01\x02\x0a\x41", 5), "what was said has lines");
+    cr_assert(refused("\xaa\x01\x02\x0d\x41", 5), "and no other control characters");
+    cr_assert(refused("\xa2\x01\x02\x0a\x41", 5), "who said it has none");
     g_autoptr(GByteArray) long_text = g_byte_array_new();
     g_byte_array_append(long_text, (const guint8 *)"\x12\xe7\x07", 3); /* 999 bytes */
     g_byte_array_set_size(long_text, 3 + 999);

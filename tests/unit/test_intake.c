@@ -226,5 +226,6 @@ Test(intake, prints_every_key_of_its_evidence)
         "\"reported_domain\":\"customer.example\",\"reporter\":\"reporter.example\","
         "\"authenticated\":false,\"incidents\":1,"
         "\"sha256\":\"abababababababababababababababababababababababababababababababab\","
-        "\"report_id\":\"report-1@reporter.example\",\"reason\":null}");
+        "\"report_id\":\"report-1@reporter.example\",\"reason\":null,"
+        "\"mail_token\":null,\"case_ref\":null,\"sender\":null,\"said\":null}");
 }
