@@ -82,21 +82,21 @@ static gboolean seat_open(Seat *seat, const WorkerOptions *options, guint number
 {
     guint n = seat->crew->n;
     WorkerOptions own = *options;
-    seat->producer = n == 1 ? g_strdup(options->publisher.producer)
-                            : g_strdup_printf("%s/%u", options->publisher.producer, number);
+    seat->producer = heirs_producer_of(options->publisher.producer, n, number);
     own.number = number;
     own.count = n;
     own.publisher.producer = seat->producer;
     own.publisher.queue_bytes /= n;
-    if (n > 1 && options->publisher.spool != NULL)
-        own.publisher.spool = seat->spool =
-            g_strdup_printf("%s-%u", options->publisher.spool, number);
+    if (options->publisher.spool != NULL)
+        own.publisher.spool = seat->spool = heirs_spool_of(options->publisher.spool, n, number);
     own.publisher.spool_bytes /= n;
     own.hold_bytes_max /= n;
     if (!open_fd(&seat->wake_fd, error))
         return FALSE;
     seat->worker = worker_new(&own, rules_ref(rules), error);
-    return seat->worker != NULL && worker_tick(seat->worker, error);
+    return seat->worker != NULL &&
+           (number > 1 || worker_inherit(seat->worker, &options->publisher, error)) &&
+           worker_tick(seat->worker, error);
 }
 
 Crew *crew_new(const WorkerOptions *options, guint n, Rules *rules_take, GError **error)

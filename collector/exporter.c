@@ -14,6 +14,8 @@ enum { SMALL = 128, DOMAINS_EACH = 4, TEMPLATES_EACH = 256 };
 struct ExporterCells {
     PstCell *datagrams;
     PstCell *records;
+    PstCell *expected;
+    PstCell *twice;
     PstCell *reordered;
     PstCell *duplicates;
     PstCell *restarts;
@@ -207,6 +209,10 @@ static struct ExporterCells *cells_new(Exporters *exporters, const PstAddr *addr
                                   "Datagrams decoded, by exporter.");
     cells->records = shown_cell(exporters, PST_COUNTER, "records_total", label,
                                 "Data records received, by exporter.");
+    cells->expected = shown_cell(exporters, PST_COUNTER, "expected_records_total", label,
+                                 "Records that were sent, by the exporter's own numbers.");
+    cells->twice = shown_cell(exporters, PST_COUNTER, "duplicate_records_total", label,
+                              "Records of datagrams that came twice.");
     cells->reordered = shown_cell(exporters, PST_COUNTER, "reordered_total", label,
                                   "Datagrams that others overtook on the way.");
     cells->duplicates = shown_cell(exporters, PST_COUNTER, "duplicates_total", label,
@@ -493,11 +499,14 @@ void exporter_show(Exporters *exporters, Exporter *exporter)
     struct ExporterCells *cells = exporter->cells;
     if (cells == NULL)
         return;
+    guint64 expected = 0;
     Ledger sum = {0};
     guint templates = 0;
     for (const Domain *domain = exporter->domains; domain != NULL; domain = domain->next) {
         sum.datagrams += domain->ledger->datagrams;
         sum.received += domain->ledger->received;
+        sum.twice += domain->ledger->twice;
+        expected += ledger_expected(domain->ledger) - domain->ledger->earlier;
         sum.reordered += domain->ledger->reordered;
         sum.duplicates += domain->ledger->duplicates;
         sum.restarts += domain->ledger->restarts;
@@ -509,6 +518,8 @@ void exporter_show(Exporters *exporters, Exporter *exporter)
     }
     pst_cell_set(cells->datagrams, sum.datagrams);
     pst_cell_set(cells->records, sum.received);
+    pst_cell_set(cells->expected, expected);
+    pst_cell_set(cells->twice, sum.twice);
     pst_cell_set(cells->reordered, sum.reordered);
     pst_cell_set(cells->duplicates, sum.duplicates);
     pst_cell_set(cells->restarts, sum.restarts);

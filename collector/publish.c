@@ -315,6 +315,12 @@ gboolean publisher_flush(Publisher *publisher, int timeout_ms, GError **error)
     return outlet_flush(publisher->outlet, timeout_ms, error);
 }
 
+gboolean publisher_is_empty(const Publisher *publisher)
+{
+    return is_untouched(publisher) && g_hash_table_size(publisher->debts) == 0 &&
+           (publisher->outlet == NULL || outlet_is_empty(publisher->outlet));
+}
+
 gboolean publisher_ready(Publisher *publisher, GString *out_reasons)
 {
     return publisher->json != NULL || outlet_ready(publisher->outlet, out_reasons);

@@ -60,6 +60,9 @@ gboolean publisher_tick(Publisher *publisher, PstMono now, GError **error);
 /* Closes and delivers everything within @timeout_ms, or leaves it in the spool. */
 gboolean publisher_flush(Publisher *publisher, int timeout_ms, GError **error);
 
+/* TRUE: nothing is in the making, waits, or stands in the spool. */
+gboolean publisher_is_empty(const Publisher *publisher);
+
 /* FALSE and a line in @out_reasons, with the bus's own words, if batches do not get through.
  * Thread: any. */
 gboolean publisher_ready(Publisher *publisher, GString *out_reasons);

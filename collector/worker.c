@@ -26,6 +26,7 @@ struct Worker {
     Exporters *exporters;
     Decoder *decoder;
     Publisher *publisher;
+    Heirs *heirs;         /* NULL: none */
     Saver *saver;         /* owned; NULL without a state file */
     GPtrArray *listeners; /* owned */
     GPtrArray *tcps;      /* owned */
@@ -149,11 +150,25 @@ Worker *worker_new(const WorkerOptions *options, Rules *rules_take, GError **err
     return g_steal_pointer(&worker);
 }
 
+gboolean worker_inherit(Worker *worker, const PublisherOptions *program, GError **error)
+{
+    PublisherOptions options = *program;
+    g_autoptr(GError) failure = NULL;
+    options.ledger = ledger_of;
+    options.user = worker;
+    worker->heirs = heirs_open(&options, MAX(worker->options.count, 1), &failure);
+    if (failure == NULL)
+        return TRUE;
+    g_propagate_error(error, g_steal_pointer(&failure));
+    return FALSE;
+}
+
 void worker_free(Worker *worker)
 {
     if (worker == NULL)
         return;
     g_ptr_array_unref(worker->tcps);
+    heirs_close(worker->heirs);
     publisher_close(worker->publisher); /* charges ledgers, so it goes first */
     decoder_free(worker->decoder);
     exporters_free(worker->exporters);
@@ -497,7 +512,8 @@ gboolean worker_tick_at(Worker *worker, gint64 now_ns, GError **error)
         worker->saved_ns = now_ns;
         saver_tick(worker->saver, worker->exporters, now_ns, FALSE);
     }
-    return publisher_tick(worker->publisher, pst_mono_now(), error);
+    return publisher_tick(worker->publisher, pst_mono_now(), error) &&
+           heirs_tick(worker->heirs, pst_mono_now(), error);
 }
 
 gboolean worker_tick(Worker *worker, GError **error)

@@ -5,8 +5,8 @@
  * capture file brought it.
  * Thread: its own; worker_ready from any. */
 #include "decoder.h"
+#include "heirs.h"
 #include "listener.h"
-#include "publish.h"
 #include "state.h"
 
 /* What a reload swaps. Read-only; all workers share it by reference. */
@@ -43,6 +43,10 @@ typedef struct Worker Worker;
 
 /* @rules is taken. @error as publisher_open. Given. */
 Worker *worker_new(const WorkerOptions *options, Rules *rules_take, GError **error)
+    G_GNUC_WARN_UNUSED_RESULT;
+/* Replays the spools that a run with another number of workers has left. @program: the options of
+ * all workers together, its texts borrowed for the worker's life. @error as publisher_open. */
+gboolean worker_inherit(Worker *worker, const PublisherOptions *program, GError **error)
     G_GNUC_WARN_UNUSED_RESULT;
 /* Accepts NULL. */
 void worker_free(Worker *worker);

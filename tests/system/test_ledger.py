@@ -139,11 +139,11 @@ def disturb(site):
     site.send_good()
 
 
-def go_on_after_restart(site):
+def go_on_after_restart(site, *more):
     """What is sent while nobody listens is told by the numbers of what comes after it."""
     for exporter in site.exporters:
         exporter.send_good(3)
-    site.launch()
+    site.launch(*more)
     site.send_good()
     site.send_bad(50)
     site.send_good()
@@ -268,7 +268,8 @@ def test_an_outage_of_the_broker_costs_nothing(kafka_site, own_kafka):
     assert "is replayed" in site.collector.stderr
 
 
-def test_a_spool_outlives_stops_and_kills_in_and_after_the_outage(kafka_site, own_kafka):
+def test_a_spool_outlives_stops_and_kills_in_and_after_the_outage(kafka_site, own_kafka,
+                                                                  work_dir):
     site = kafka_site()
     site.launch()
     site.send_good()
@@ -276,7 +277,7 @@ def test_a_spool_outlives_stops_and_kills_in_and_after_the_outage(kafka_site, ow
     site.send_bad(30)
     site.stop()    # leaves all of it in the spool, and that is no failure
     assert "keeps what the bus did not take" in site.collector.stderr
-    go_on_after_restart(site)
+    go_on_after_restart(site, "--workers", 2)    # what one worker left is not forgotten by two
     wait_spooled(site)
     site.kill()
     go_on_after_restart(site)
@@ -286,6 +287,7 @@ def test_a_spool_outlives_stops_and_kills_in_and_after_the_outage(kafka_site, ow
     site.kill()
     go_on_after_restart(site)
     wait_replayed(site)
+    until(lambda: not list(work_dir.glob("spool-[0-9]*")), "spools of workers that are no more")
     site.send_good()
     site.stop()
     site.check(kafka_messages(own_kafka, PARTITIONS))
