@@ -50,8 +50,8 @@ BEGIN
         EXECUTE format('CREATE OR REPLACE VIEW api_v1.%I AS %s', v,
             replace(replace(pg_get_viewdef(format('api_v1.%I', v)::regclass),
                             $f$'
-'::text, ' '::text)$f$, $f$E'\n'::text, '; '::text)$f$),
-                    $f$verdict_reasons(v.id), ' '::text)$f$, $f$verdict_reasons(v.id), '; '::text)$f$));
+'::text, ' '::text)$f$, $f$E'\n'::text, ' | '::text)$f$),
+                    $f$verdict_reasons(v.id), ' '::text)$f$, $f$verdict_reasons(v.id), ' | '::text)$f$));
     END LOOP;
 END
 $$;
