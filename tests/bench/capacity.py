@@ -17,6 +17,7 @@ NOT_FOR_MEMORY = ("floor", "resting floor", "json")
 SOAK_EXPORTERS = 1000
 SOAK_TEMPLATES = 16     # numbers an exporter goes through, each time with another definition
 SOAK_LOOKS = 10
+SOAK_SECONDS_MIN = 120  # the embedded bus has filled its page cache (16 MiB) by the half of it
 
 
 def run_loss(tools, args, goals):
@@ -125,6 +126,8 @@ def run_soak(tools, args, goals):
     print_table([f"{SOAK_EXPORTERS} exporters, 20,000 redefinitions a second, memory after"],
                 [[f"{args.soak_seconds * (i + 1) / SOAK_LOOKS:.0f} s: {look / 1e6:.1f} MB"]
                  for i, look in enumerate(looks)])
-    goals.add(f"memory flat over {args.soak_seconds:g} s of template churn", "last ≤ 1.02 × second",
-              f"{looks[-1] / looks[1]:.3f}, {dropped} datagrams dropped",
-              looks[-1] <= 1.02 * looks[1])
+    enough = args.soak_seconds >= SOAK_SECONDS_MIN
+    half = looks[SOAK_LOOKS // 2 - 1]
+    goals.add(f"memory flat over {args.soak_seconds:g} s of template churn", "last ≤ 1.02 × half",
+              f"{looks[-1] / half:.3f}, {dropped} datagrams dropped",
+              looks[-1] <= 1.02 * half if enough else None)
