@@ -117,9 +117,11 @@ def test_reader_goes_on_after_an_outage(away, make_bench):
     def all_read():
         with contextlib.suppress(BusError):
             got.extend(reader.poll(500))
-        return len(got) >= 10
+        return got and got[-1].sequence == 20
     until(all_read, "what came after the outage is read", timeout_s=60)
-    assert [message.sequence for message in got] == list(range(11, 21))
+    # Without a committed position a group that had given the reader up begins again.
+    first = 11 if len(reader.events.assigned) == 1 else 1
+    assert [message.sequence for message in got] == list(range(first, 21))
 
 
 def test_full_queue_refuses_and_takes_again(away, make_bench):

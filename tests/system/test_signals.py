@@ -21,15 +21,23 @@ from waiting import until
 SERVICES = [name for name in PROGRAMS if name != "collector"]
 ENDING = [signal.SIGTERM, signal.SIGINT]
 ALL = [*ENDING, signal.SIGHUP]
-# A run in the background, or behind nohup, hands down signals that are ignored.
-AS_ON_A_TERMINAL = ("/usr/bin/env", "--default-signal=HUP,INT,TERM")
 MOMENTS_S = (0, 0.005, 0.02, 0.05)    # into its start: libraries, options, bus and database
+
+
+@pytest.fixture(autouse=True)
+def as_on_a_terminal():
+    """A run in the background, or behind nohup, would hand ignored signals down to programs; those
+    that we take ourselves are theirs to take."""
+    before = {number: signal.signal(number, lambda *_: None) for number in ALL
+              if signal.getsignal(number) == signal.SIG_IGN}
+    yield
+    for number, action in before.items():
+        signal.signal(number, action)
 
 
 @pytest.fixture
 def site(postgres, runner, bus_path, work_dir):
-    return Installation.of_the_recorded_day(runner, postgres, f"embedded:{bus_path}", work_dir,
-                                            enter=AS_ON_A_TERMINAL)
+    return Installation.of_the_recorded_day(runner, postgres, f"embedded:{bus_path}", work_dir)
 
 
 def end_all(site, number):
@@ -100,17 +108,13 @@ def test_while_its_database_is_away(site, work_dir, name, number):
 # --- commands ----------------------------------------------------------------------------------
 
 
-def start_command(runner, program, *arguments, **options):
-    command = *AS_ON_A_TERMINAL, runner.path(program), *arguments
-    return runner.start(*command, **options).expect_failure()
-
 
 @pytest.mark.parametrize("number", ALL)
 def test_a_mail_that_is_not_yet_read_is_not_taken(runner, bus_path, number):
     reading, writing = os.pipe()
     with open(reading, "rb") as pipe, open(writing, "wb") as mail:
-        program = start_command(runner, "postern-intake", "--bus", f"embedded:{bus_path}", "-",
-                                stdin=pipe)
+        program = runner.start("postern-intake", "--bus", f"embedded:{bus_path}", "-",
+                               stdin=pipe).expect_failure()
         mail.write(DEMO.joinpath("complaint.eml").read_bytes()[:1000])
         mail.flush()
         until(lambda: os.path.exists(bus_path), "it waits for the rest")
@@ -120,8 +124,8 @@ def test_a_mail_that_is_not_yet_read_is_not_taken(runner, bus_path, number):
 
 @pytest.mark.parametrize("number", ALL)
 def test_a_mail_for_a_bus_that_is_away_is_not_taken(runner, free_port, number):
-    program = start_command(runner, "postern-intake", "--bus", f"kafka://127.0.0.1:{free_port()}",
-                            "--bus-timeout", "60s", DEMO / "complaint.eml")
+    program = runner.start("postern-intake", "--bus", f"kafka://127.0.0.1:{free_port()}",
+                           "--bus-timeout", "60s", DEMO / "complaint.eml").expect_failure()
     until(lambda: "onnect" in program.stderr, f"it tries: {program.stderr}")
     program.process.send_signal(number)
     assert program.wait() == -number
@@ -132,8 +136,8 @@ def test_a_report_is_whole_or_not_there(desk, number):
     with desk.cluster.connect(desk.database) as other:
         other.autocommit = False
         other.execute("LOCK TABLE postern.exporter_loss")
-        program = start_command(desk.runner, "postern-report", "--database",
-                                desk.conninfo("postern_analyst"))
+        program = desk.runner.start("postern-report", "--database",
+                                    desk.conninfo("postern_analyst")).expect_failure()
         until(lambda: desk.query("SELECT 1 FROM pg_locks WHERE NOT granted"), "it waits")
         program.process.send_signal(number)
         assert program.wait() == -number
@@ -144,8 +148,8 @@ def test_ctrl_c_at_a_question_is_a_no(desk):
     path = desk.folder / "more.csv"
     path.write_text(CUSTOMERS + "192.0.2.32/28,C-3,New One,vps,n,,,\n")
     terminal, theirs = pty.openpty()
-    command = [*AS_ON_A_TERMINAL, desk.runner.path("postern"), "customers", "import", path,
-               "--database", desk.conninfo()]
+    command = [desk.runner.path("postern"), "customers", "import", path, "--database",
+               desk.conninfo()]
     with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs,
                           start_new_session=True) as process:
         os.close(theirs)
