@@ -116,21 +116,45 @@ gboolean doctor_alarms(Doctor *doctor, GError **error)
     return TRUE;
 }
 
-gboolean doctor_orders(Doctor *doctor, GError **error)
+static void tell_adapter(Doctor *doctor, const PstPgRows *rows, int i)
 {
-    g_autoptr(PstPgRows) rows =
-        pst_pg_query(doctor->pg,
-                     "SELECT adapter, count(*), min(error) FROM api_v1.enforcement_desired"
-                     " WHERE state = 'failed' GROUP BY adapter",
-                     NULL, error);
-    if (rows == NULL)
-        return FALSE;
-    for (int i = 0; i < pst_pg_count(rows); i++)
+    const char *name = pst_pg_text(rows, i, 0);
+    if (pst_pg_int(rows, i, 1) > 0)
         doctor_wrong(doctor, "network",
                      "SELECT * FROM api_v1.enforcement_desired WHERE state = 'failed'",
-                     "adapter %s refuses %s orders: %s", pst_pg_text(rows, i, 0),
-                     pst_pg_text(rows, i, 1), pst_pg_text(rows, i, 2));
-    if (pst_pg_count(rows) == 0)
+                     "adapter %s refuses %s orders: %s", name, pst_pg_text(rows, i, 1),
+                     pst_pg_text(rows, i, 2));
+    if (pst_pg_int(rows, i, 3) > 0)
+        doctor_wrong(doctor, "network",
+                     "look at them, then SELECT postern.set_adapter_limits(…) if it is right",
+                     "%s orders of adapter %s are held back: %s", pst_pg_text(rows, i, 3), name,
+                     pst_pg_text(rows, i, 4));
+    if (!pst_pg_is_null(rows, i, 5))
+        doctor_wrong(doctor, "network", "look at the script that adapter hook runs",
+                     "nobody knows what adapter %s has applied: %s", name, pst_pg_text(rows, i, 5));
+}
+
+gboolean doctor_orders(Doctor *doctor, GError **error)
+{
+    g_autoptr(PstPgRows) rows = pst_pg_query(
+        doctor->pg,
+        "SELECT a.adapter, a.failed, min(e.error) FILTER (WHERE e.state = 'failed'),"
+        " count(*) FILTER (WHERE e.state = 'pending' AND e.error LIKE 'held: %'),"
+        " min(e.error) FILTER (WHERE e.state = 'pending' AND e.error LIKE 'held: %'),"
+        " a.reconcile_error, a.switched_on"
+        " FROM api_v1.adapters a LEFT JOIN api_v1.enforcement_desired e"
+        "  ON e.adapter = a.adapter AND e.state <> 'applied'"
+        " WHERE a.enabled GROUP BY a.adapter, a.failed, a.reconcile_error, a.switched_on",
+        NULL, error);
+    if (rows == NULL)
+        return FALSE;
+    guint before = doctor->wrong;
+    for (int i = 0; i < pst_pg_count(rows); i++)
+        tell_adapter(doctor, rows, i);
+    if (pst_pg_count(rows) > 0 && !pst_pg_bool(rows, 0, 6))
+        doctor_wrong(doctor, "network", "SELECT postern.set_setting('enforcement', 'on', 'me')",
+                     "setting enforcement is off: no order reaches the network");
+    if (doctor->wrong == before)
         doctor_ok(doctor, "network", "no order is refused");
     return TRUE;
 }

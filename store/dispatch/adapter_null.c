@@ -3,7 +3,7 @@
  * api_v1.enforcement_desired and carry them out themselves. */
 #include "adapter.h"
 
-static gboolean null_open(gpointer *out_self, GError **error)
+static gboolean null_open(const DispatchConfig *config, gpointer *out_self, GError **error)
 {
     *out_self = NULL;
     return TRUE;
@@ -18,6 +18,7 @@ static PstOutcome null_apply(gpointer self, const Order *order, char **out_detai
 const Adapter adapter_null = {
     .name = "null",
     .help = "touches nothing and confirms at once",
+    .batch = 64,
     .open = null_open,
     .apply = null_apply,
 };

@@ -35,7 +35,15 @@ static const PstConfRow rows[] = {
     ROW("mail_timeout", PST_CONF_SPAN_S, mail_timeout_s, "", 1, 3600, NULL, "2m",
         "The longest time that one mail may take, connection included."),
     ROW("adapters", PST_CONF_LIST, adapters, "", 0, 0, NULL, "null",
-        "Ways into the network for enforce: null."),
+        "Ways into the network for enforce: null, hook."),
+    ROW("hook", PST_CONF_TEXT, hook, "", 0, 0, NULL, "",
+        "Your script and its arguments, for adapter hook: whole path, no shell."),
+    ROW("hook_timeout", PST_CONF_SPAN_S, hook_timeout_s, "", 1, 45, NULL, "20s",
+        "The longest time that one run of the script may take; then it is killed."),
+    ROW("reconcile", PST_CONF_SPAN_S, reconcile_s, "", 1, 86400, NULL, "10m",
+        "How often to ask an adapter what is applied, and put right what differs."),
+    ROW("never_block", PST_CONF_TEXT, never_block, "", 0, 0, NULL, "",
+        "Networks (a file, or a list) that no adapter closes, whatever the database says."),
     {NULL},
 };
 
@@ -63,6 +71,8 @@ static const char description[] =
     "      --work=verdict,deadline --metrics 127.0.0.1:9104\n"
     "  postern-dispatch --database \"… user=postern_mailer\" --work=mail \\\n"
     "      --mail smtp://mail.example.net:25\n"
+    "  postern-dispatch --database \"… user=postern_enforcer\" --work=enforce \\\n"
+    "      --adapters hook --hook /etc/postern/hook --never-block /etc/postern/never\n"
     "\n"
     "Exit status: 0 ended by a signal, 1 failed, 2 usage or configuration.";
 

@@ -22,6 +22,10 @@ typedef struct {
     char *mail_helo;
     gint64 mail_timeout_s;
     char **adapters;
+    char *hook;
+    gint64 hook_timeout_s;
+    gint64 reconcile_s;
+    char *never_block;
 } DispatchConfig;
 
 typedef struct {
