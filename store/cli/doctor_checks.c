@@ -5,8 +5,8 @@
 #include "doctor.h"
 #include "migrate.h"
 
-#define LATE_S         60
-#define ALARMS_SHOWN   20
+#define LATE_S       60
+#define ALARMS_SHOWN 20
 
 gboolean doctor_schema(Doctor *doctor, GError **error)
 {
