@@ -134,9 +134,10 @@ static void magnitude(PstVerdict *verdict, const WordsFacts *facts)
     if (is_sampled(verdict))
         say(verdict, "magnitude", 0,
             "%.0f sessions to %.0f new destinations seen in samples %s: about %.0f sessions, at "
-            "least %.0f",
+            "least %.0f, to at least %.0f destinations",
             verdict->sessions_seen, verdict->destinations_seen, when,
-            verdict->sessions_seen * verdict->sampling, floor(verdict->sessions_low));
+            verdict->sessions_seen * verdict->sampling, floor(verdict->sessions_low),
+            verdict->destinations_seen);
     else
         say(verdict, "magnitude", 0, "%.0f sessions to %.0f new destinations %s",
             verdict->sessions_seen, verdict->destinations_seen, when);

@@ -110,4 +110,30 @@ CREATE TRIGGER confirm_spam AFTER INSERT ON postern.block FOR EACH ROW
 CREATE TRIGGER confirm_spam AFTER INSERT ON postern.freeze_proposal FOR EACH ROW
     EXECUTE FUNCTION postern.confirm_spam('unit');
 
+-- A false alarm can be called one where nothing was done: in shadow mode, or after the customer
+-- unblocked. That is a review, for the detector and the audit.
+CREATE OR REPLACE FUNCTION postern.ip_release(p_unit inet, p_reason text, p_false_positive boolean, p_actor text) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, postern, pg_temp
+AS $$
+DECLARE
+    v_unit postern.unit := postern.find_unit(p_unit);
+BEGIN
+    IF coalesce(btrim(p_reason), '') = '' THEN
+        RAISE EXCEPTION 'a release needs a reason' USING ERRCODE = 'PT006';
+    END IF;
+    IF p_false_positive AND EXISTS (SELECT FROM postern.ip_state s WHERE s.unit = v_unit AND s.state = 'clear') THEN
+        PERFORM FROM postern.ip_state s WHERE s.unit = v_unit FOR UPDATE;
+        INSERT INTO postern.scorer_input (kind, unit, created_at) VALUES ('false_positive', v_unit, postern.now());
+        PERFORM postern.audit(p_actor, 'review', v_unit,
+            jsonb_build_object('false_positive', true, 'reason', btrim(p_reason)));
+        RETURN jsonb_build_object('action', 'noted', 'state', 'clear', 'unit', postern.unit_text(v_unit),
+            'message', 'nothing was closed; the detector learns that it was a false alarm');
+    END IF;
+    RETURN postern.officer_event(p_unit, CASE WHEN p_false_positive THEN 'false_positive' ELSE 'released' END,
+                                 p_actor, jsonb_build_object('reason', btrim(p_reason)));
+END
+$$;
+COMMENT ON FUNCTION postern.ip_release(inet, text, boolean, text) IS 'An officer releases a block or withdraws a warning. false_positive: the level does not count, the detector hears of it, also where nothing was done (shadow mode). {action: unblocking | withdrawn | noted | ignored | refused | not-found, message, state}';
+
 RESET ROLE;

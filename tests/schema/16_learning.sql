@@ -2,7 +2,7 @@
 -- What the detector hears from the desk, and who may touch what it learned.
 \ir support.sql
 SELECT t.two_customers();
-SELECT plan(16);
+SELECT plan(19);
 
 CREATE FUNCTION t.confirmed(p_unit inet) RETURNS bigint LANGUAGE sql SECURITY DEFINER AS
     'SELECT count(*) FROM postern.scorer_input WHERE kind = ''confirmed'' AND unit = p_unit';
@@ -29,6 +29,11 @@ SELECT cmp_ok(t.confirmed('192.0.2.1'), '>=', 1::bigint, 'a complaint of somebod
 SELECT is(t.confirmed('192.0.2.2'), 0::bigint, 'a stranger''s confirms nothing');
 SELECT isnt(postern.apply_verdict(t.verdict('192.0.2.3', 'block')), NULL, 'a verdict');
 SELECT is(t.confirmed('192.0.2.3'), 0::bigint, 'is no confirmation of itself');
+
+-- a review in shadow mode
+SELECT is(postern.ip_release('192.0.2.3', 'their newsletter', true, 'officer') ->> 'action', 'noted', 'a false alarm is noted where nothing was done');
+SELECT is((SELECT kind FROM postern.scorer_input ORDER BY id DESC LIMIT 1), 'false_positive', 'the detector hears of it');
+SELECT is((SELECT detail ->> 'reason' FROM postern.audit_event WHERE event = 'review'), 'their newsletter', 'and the audit');
 
 -- rights
 SET SESSION AUTHORIZATION postern_ingest;

@@ -79,7 +79,7 @@ Test(visibility, is_bounded_whatever_it_is_told)
     visibility_rate(&v, &conf, 100);
     PstFlow flow = {.has = PST_HAS_TCP_FLAGS, .packets = G_MAXUINT64 / 2};
     Session s = {.pair = PST_PAIR_SMTP};
-    for (guint i = 0; i < 1000000; i++) {
+    for (guint i = 0; i < 100000; i++) {
         flow.tcp_flags = i % 100 ? 0x10 : 0x02;
         visibility_tell(&v, &conf, &flow, &s, TRUE);
     }
