@@ -2,7 +2,7 @@
 -- The outbox: leases, sending before DATA, one Message-ID, retries, next contact.
 \ir support.sql
 SELECT t.enforce();
-SELECT plan(49);
+SELECT plan(51);
 
 SELECT t.hit('192.0.2.1', 'block');
 SELECT (SELECT message_id FROM postern.outbox) AS message_id, (SELECT id FROM postern.outbox) AS mail \gset
@@ -39,6 +39,14 @@ SELECT is_empty($$ SELECT * FROM postern.claim_mail('a', '1 minute', 10) $$, 'a 
 SELECT t.later('6 minutes');
 SELECT is(t.post('uncertain'), 1::bigint, 'and is resent');
 SELECT is((SELECT state FROM postern.outbox WHERE id = :mail), 'uncertain', 'twice broken off: uncertain');
+-- a killed worker before that does not cost the resend
+SELECT t.hit('192.0.2.90', 'block');
+SELECT (SELECT id FROM postern.outbox WHERE unit = '192.0.2.90') AS mail \gset
+SELECT postern.mail_sending(m.id, 'dies') FROM postern.claim_mail('dies', '1 minute', 10) AS m;
+SELECT t.later('2 minutes'), t.post('uncertain');
+SELECT is((SELECT state FROM postern.outbox WHERE id = :mail), 'sending', 'a worker died, then the server broke off: still sent again');
+SELECT t.later('20 minutes'), t.post('uncertain');
+SELECT is((SELECT state FROM postern.outbox WHERE id = :mail), 'uncertain', 'until the server breaks off again');
 -- retries
 SELECT t.hit('192.0.2.3', 'block');
 SELECT (SELECT id FROM postern.outbox WHERE unit = '192.0.2.3') AS mail, postern.now() AS started \gset
