@@ -33,6 +33,12 @@ typedef struct {
     gsize beats_len;
 } Batch;
 
+/* Bytes of memory, near enough. */
+static inline gsize batch_size(const Batch *batch)
+{
+    return batch->len + batch->beats_len;
+}
+
 /* Given. @size bytes of room. */
 Batch *batch_new(guint8 topic, guint32 partition, gsize size);
 /* Nothing more is put in: gives back room that was not needed. */

@@ -53,12 +53,12 @@ const PstConfRow config_rows[] = {
     ROW(delivery_timeout_s, PST_CONF_SPAN_S, .unit = "s", .min = 1, .max = 86400, .def = "120",
         .help = "Without a spool: the bus gives a batch up after this."),
     ROW(spool, PST_CONF_TEXT, .unit = "", .def = "auto",
-        .help = "File that keeps batches while the bus is away, over restarts, too; several workers "
-                "use FILE-1, FILE-2 and so on. auto: with kafka://, PRODUCER.spool in systemd's state "
-                "directory. none: no file."),
+        .help = "File that keeps batches while the bus is away, over restarts, too; several "
+                "workers use FILE-1, FILE-2 and so on. auto: with kafka://, PRODUCER.spool in "
+                "systemd's state directory. none: no file."),
     ROW(spool_bytes, PST_CONF_BYTES, .unit = "bytes", .min = 1048576, .max = 1099511627776.0,
-        .def = "4G", .help = "Bound of these files together; above it the oldest batches go, and are "
-                             "counted."),
+        .def = "4G",
+        .help = "Bound of these files together; above it the oldest batches go, and are counted."),
     ROW(bus_group, PST_CONF_TEXT, .unit = "", .def = "",
         .help = "embedded: Unix group that may write the bus file."),
     ROW(kafka_options, PST_CONF_TEXT, .unit = "", .def = "",

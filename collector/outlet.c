@@ -61,11 +61,6 @@ struct Outlet {
     char *hindered;       /* why we are not ready; NULL: we are */
 };
 
-static gsize size_of(const Batch *batch)
-{
-    return batch->len + batch->beats_len;
-}
-
 static Lane *lane_of(Outlet *outlet, const Batch *batch)
 {
     return &outlet->lanes[batch->topic * outlet->options.partitions + batch->partition];
@@ -118,7 +113,7 @@ static void come_back_take(Outlet *outlet, Batch *batch)
         batch_free(batch);
         return;
     }
-    outlet->counts.queue_bytes += size_of(batch);
+    outlet->counts.queue_bytes += batch_size(batch);
     g_queue_insert_sorted(&outlet->front, batch, by_number, NULL);
 }
 
@@ -195,14 +190,10 @@ static gboolean open_spool(Outlet *outlet, GError **error)
     options->epoch = MAX(options->epoch, spool_newest_epoch(outlet->spool) + 1);
     outlet->spooling = spool_has_any(outlet->spool);
     outlet->spooling_since = outlet->now;
-    if (outlet->spooling) {
-        SpoolState state;
-        spool_state(outlet->spool, &state);
-        pst_log(PST_LOG_NOTICE, "spool",
-                "%s holds what an earlier run could not deliver, it goes first "
-                "batches=%" G_GUINT64_FORMAT " bytes=%" G_GUINT64_FORMAT,
-                options->spool, state.file.batches, state.file.bytes);
-    }
+    g_autofree char *left = spool_describe(outlet->spool);
+    if (outlet->spooling)
+        pst_log(PST_LOG_NOTICE, "spool", "%s: what an earlier run could not deliver goes first: %s",
+                options->spool, left);
     return TRUE;
 }
 
@@ -343,7 +334,7 @@ static Batch *take_next(Outlet *outlet)
         from = &outlet->waiting;
     Batch *batch = g_queue_pop_head(from);
     if (batch != NULL)
-        outlet->counts.queue_bytes -= size_of(batch);
+        outlet->counts.queue_bytes -= batch_size(batch);
     return batch;
 }
 
@@ -383,11 +374,11 @@ static void hand_over(Outlet *outlet)
     }
 }
 
-static void drop_oldest(Outlet *outlet)
+static void drop_oldest(Outlet *outlet, GQueue *of, PstLoss loss)
 {
-    g_autoptr(Batch) batch = g_queue_pop_head(&outlet->waiting);
-    outlet->counts.queue_bytes -= size_of(batch);
-    batch_lost(outlet, batch, PST_LOSS_QUEUE);
+    g_autoptr(Batch) batch = g_queue_pop_head(of);
+    outlet->counts.queue_bytes -= batch_size(batch);
+    batch_lost(outlet, batch, loss);
 }
 
 void outlet_put_take(Outlet *outlet, Batch *batch)
@@ -396,12 +387,12 @@ void outlet_put_take(Outlet *outlet, Batch *batch)
     batch->sequence = ++lane_of(outlet, batch)->sequence;
     batch->number = ++outlet->numbers;
     batch->closed_ms = g_get_real_time() / 1000;
-    outlet->counts.queue_bytes += size_of(batch);
+    outlet->counts.queue_bytes += batch_size(batch);
     g_queue_push_tail(&outlet->waiting, batch);
     hand_over(outlet);
     while (outlet->spool == NULL && outlet->waiting.length > 0 &&
            outlet->counts.queue_bytes > outlet->options.queue_bytes)
-        drop_oldest(outlet);
+        drop_oldest(outlet, &outlet->waiting, PST_LOSS_QUEUE);
 }
 
 /* ---- the spool ---- */
@@ -410,7 +401,7 @@ static void stow_all(Outlet *outlet, GQueue *from)
 {
     while (from->length > 0) {
         Batch *batch = g_queue_pop_head(from);
-        outlet->counts.queue_bytes -= size_of(batch);
+        outlet->counts.queue_bytes -= batch_size(batch);
         spool_put_take(outlet->spool, batch);
     }
 }
@@ -438,7 +429,7 @@ static void bound_unwritten(Outlet *outlet)
         g_autoptr(Batch) batch = spool_unput(outlet->spool);
         if (batch == NULL)
             return;
-        state.unwritten -= size_of(batch);
+        state.unwritten -= batch_size(batch);
         batch_lost(outlet, batch, PST_LOSS_QUEUE);
     }
 }
@@ -557,9 +548,7 @@ static gboolean leave_to_spool(Outlet *outlet, GError **error)
     recall(outlet);
     while (outlet->front.length > 0 && has_spooled(outlet)) {
         /* its place is before what the file holds, and there it cannot be put any more */
-        g_autoptr(Batch) batch = g_queue_pop_head(&outlet->front);
-        outlet->counts.queue_bytes -= size_of(batch);
-        batch_lost(outlet, batch, PST_LOSS_BUS);
+        drop_oldest(outlet, &outlet->front, PST_LOSS_BUS);
     }
     stow_all(outlet, &outlet->front);
     stow_all(outlet, &outlet->waiting);

@@ -38,11 +38,6 @@ struct Spool {
     SpoolState state;
 };
 
-static gsize size_of(const Batch *batch)
-{
-    return batch->len + batch->beats_len;
-}
-
 static void wait_until(Spool *spool, pthread_cond_t *cond, PstMono end)
 {
     struct timespec moment = {.tv_sec = end.ns / PST_NS_PER_S, .tv_nsec = end.ns % PST_NS_PER_S};
@@ -68,7 +63,7 @@ static gboolean begin_turn(Spool *spool)
     gsize bytes = 0;
     while (spool->unwritten.length > 0 && (bytes < WRITE_BYTES || spool->stopping)) {
         Batch *batch = g_queue_pop_head(&spool->unwritten);
-        bytes += size_of(batch);
+        bytes += batch_size(batch);
         g_queue_push_tail(&spool->writing, batch);
     }
     g_array_append_vals(spool->deleting, spool->done->data, spool->done->len);
@@ -90,7 +85,7 @@ static void end_writing(Spool *spool, gboolean written)
         spool->state.replayed += spool->deleting->len;
         spool->all_read &= over.length == 0;
         for (const GList *l = over.head; l != NULL; l = l->next)
-            spool->state.unwritten -= size_of(l->data);
+            spool->state.unwritten -= batch_size(l->data);
     }
     while (spool->writing.length > 0)
         g_queue_push_head(&spool->unwritten, g_queue_pop_tail(&spool->writing));
@@ -150,7 +145,7 @@ static gboolean read_ahead(Spool *spool, GError **error)
         pthread_mutex_lock(&spool->lock);
         while (rows.length > 0 && !spool->rewind) {
             Batch *batch = g_queue_pop_head(&rows);
-            spool->ready_bytes += size_of(batch);
+            spool->ready_bytes += batch_size(batch);
             g_queue_push_tail(&spool->ready, batch);
         }
         spool->all_read = spool_file_at_end(spool->file);
@@ -285,7 +280,7 @@ void spool_put_take(Spool *spool, Batch *batch)
 {
     batch_seal(batch);
     pthread_mutex_lock(&spool->lock);
-    spool->state.unwritten += size_of(batch);
+    spool->state.unwritten += batch_size(batch);
     g_queue_push_tail(&spool->unwritten, batch);
     pthread_cond_signal(&spool->for_thread);
     pthread_mutex_unlock(&spool->lock);
@@ -295,7 +290,7 @@ static Batch *pop_unwritten(Spool *spool)
 {
     Batch *batch = g_queue_pop_head(&spool->unwritten);
     if (batch != NULL)
-        spool->state.unwritten -= size_of(batch);
+        spool->state.unwritten -= batch_size(batch);
     return batch;
 }
 
@@ -325,7 +320,7 @@ Batch *spool_take(Spool *spool, gboolean unwritten)
         batch = NULL; /* what is ready is out of date */
     } else if (spool->ready.length > 0) {
         batch = g_queue_pop_head(&spool->ready);
-        spool->ready_bytes -= size_of(batch);
+        spool->ready_bytes -= batch_size(batch);
         spool->taken++;
     } else if (unwritten && nothing_older) {
         batch = pop_unwritten(spool);

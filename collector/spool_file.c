@@ -84,7 +84,7 @@ static gboolean make_topics(SpoolFile *file, guint n_topics, gint64 *slots, GErr
 
 static gboolean open_lanes(SpoolFile *file, GError **error)
 {
-    gint64 slots[2 * SPOOL_TOPICS_MAX];
+    gint64 slots[2 * SPOOL_TOPICS_MAX] = {0};
     guint n_topics = g_strv_length((char **)(gsize)file->options.topics);
     if (!make_topics(file, n_topics, slots, error))
         return FALSE;

@@ -22,7 +22,8 @@ def embedded_messages(path):
     """(partition, producer, epoch, sequence, payload) of an embedded bus, in order."""
     with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as bus:
         return bus.execute("SELECT partition, producer, epoch, sequence, data FROM messages"
-                           " WHERE topic = 'postern.smtp' ORDER BY partition, \"offset\"").fetchall()
+                           " WHERE topic = 'postern.smtp'"
+                           " ORDER BY partition, \"offset\"").fetchall()
 
 
 def kafka_messages(kafka, partitions):

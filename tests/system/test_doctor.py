@@ -104,18 +104,19 @@ def test_an_exporters_ledger_is_told_in_words_with_remedies(desk):
     desk.query("INSERT INTO postern.exporter_ledger VALUES"
                " ('203.0.113.9', 7, 1, 10000, 600, 10, 1000, -2500, postern.now()),"
                " ('203.0.113.9', 8, 2, 600, 60, 9, 0, 90000, postern.now() - interval '1 hour')")
-    desk.query("INSERT INTO postern.exporter_loss (hour, exporter, domain, expected, received, twice,"
-               " lost_spool, lost_down, lost_network, expected_datagrams, lost_datagrams) VALUES"
-               " (date_trunc('hour', postern.now()), '203.0.113.9', 7, 10000, 8005, 10, 1500, 500, 5,"
-               "  600, 30), (date_trunc('hour', postern.now()), '203.0.113.9', 8, 600, 500, 0, 0, 0,"
-               "  0, 60, 10)")
+    desk.query("INSERT INTO postern.exporter_loss (hour, exporter, domain, expected, received,"
+               " twice, lost_spool, lost_down, lost_network, expected_datagrams, lost_datagrams)"
+               " SELECT date_trunc('hour', postern.now()), '203.0.113.9', r.* FROM (VALUES"
+               " (7, 10000, 8005, 10, 1500, 500, 5, 600, 30),"
+               " (8, 600, 500, 0, 0, 0, 0, 60, 10)) AS r")
     text = doctor(desk, "203.0.113.9", status=1)
     for words in ("domain 7: IPFIX", "it samples 1 of 1000", "its clock is 2.5 s behind ours",
                   "10000 records sent, 8005 received (10 of them twice)",
                   "1500 records lost in the spool (15.00 %)", "spool_bytes",
                   "500 records lost while no collector ran", "5 records lost before our socket",
-                  "domain 8: NetFlow v9", "was not heard for 60 min", "its clock is wrong by 90.0 s",
-                  "60 sent, 10 lost", "100 records are not accounted for"):
+                  "domain 8: NetFlow v9", "was not heard for 60 min",
+                  "its clock is wrong by 90.0 s", "60 sent, 10 lost",
+                  "100 records are not accounted for"):
         assert words in text, f"{words}:\n{text}"
 
 
