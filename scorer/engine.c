@@ -6,11 +6,10 @@
 #include "inbound.h"
 #include "neighbourhood.h"
 
-#define FIRST_S      86400 /* event times of the first day of 1970 are no times */
-#define MINUTE_S     60
-#define HOUR_S       3600
-#define DAY_MIN      1440
-#define ADDRESS_BITS 10 /* of an IPv4 net whose addresses are tried one by one */
+#define FIRST_S  86400 /* event times of the first day of 1970 are no times */
+#define MINUTE_S 60
+#define HOUR_S   3600
+#define DAY_MIN  1440
 
 void engine_conf_init(EngineConf *conf)
 {
@@ -225,7 +224,7 @@ static void evict(Engine *engine, guint32 id)
     unit_table_drop(engine->units, id);
 }
 
-static void forget(Engine *engine, guint32 id)
+void engine_forget(Engine *engine, guint32 id)
 {
     Judged j;
     judge_unit(engine, id, &j);
@@ -234,7 +233,7 @@ static void forget(Engine *engine, guint32 id)
     unit_table_drop(engine->units, id);
 }
 
-static guint32 add_unit(Engine *engine, const PstUnit *unit, guint64 hash, gint64 at_s,
+guint32 engine_add_unit(Engine *engine, const PstUnit *unit, guint64 hash, gint64 at_s,
                         gint64 position)
 {
     if (unit_table_full(engine->units)) {
@@ -250,7 +249,7 @@ static guint32 hold_unit(Engine *engine, const Sighting *s)
 {
     guint32 id = unit_table_find(engine->units, &s->unit, s->unit_hash);
     if (id == 0) {
-        id = add_unit(engine, &s->unit, s->unit_hash, s->at_s, s->position);
+        id = engine_add_unit(engine, &s->unit, s->unit_hash, s->at_s, s->position);
         unit_table_at(engine->units, id)->exempt = rules_ceiling(engine->rules, &s->unit) > 0;
         neighbourhood_join(engine, id, s->at_s, s->position);
     } else if (s->at_s / A_DAY_S != (gint64)unit_table_at(engine->units, id)->last_s / A_DAY_S) {
@@ -417,155 +416,6 @@ void engine_heartbeat(Engine *engine, const PstHeartbeat *beat)
         watermark_moved(engine);
 }
 
-/* --- decisions --------------------------------------------------------------------------- */
-
-static gboolean holds_unit(const PstPrefix *prefix, const PstUnit *unit)
-{
-    return prefix->len <= unit->len && pst_prefix_contains(prefix, &unit->addr);
-}
-
-/* Units of @prefix that are no longer cut as the rules say. */
-static void recut(Engine *engine, const PstPrefix *prefix)
-{
-    for (guint32 id = 1; id <= unit_table_places(engine->units); id++) {
-        const Unit *unit = unit_table_at(engine->units, id);
-        if (unit->unit.addr.family == PST_AF_NONE ||
-            !(holds_unit(prefix, &unit->unit) || holds_unit(&unit->unit, prefix)))
-            continue;
-        PstUnit right = rules_unit_of(engine->rules, &unit->unit.addr);
-        if (!pst_prefix_equal(&right, &unit->unit) && history_bring_up(engine, id))
-            forget(engine, id);
-    }
-}
-
-typedef void (*NetVisit)(Engine *engine, guint32 id, gpointer user);
-
-/* The same where trying the addresses one by one is less work. */
-static gboolean each_address(Engine *engine, const PstPrefix *net, NetVisit visit, gpointer user)
-{
-    if (net->addr.family != PST_AF_INET || net->len < 32 - ADDRESS_BITS)
-        return FALSE;
-    guint32 first = (guint32)net->addr.bytes[0] << 24 | (guint32)net->addr.bytes[1] << 16 |
-                    (guint32)net->addr.bytes[2] << 8 | net->addr.bytes[3];
-    for (guint32 i = 0; i < 1u << (32 - net->len); i++) {
-        PstAddr addr = pst_addr_v4(first + i);
-        PstUnit unit = pst_unit_of(&addr, PST_UNIT_LEN_V6_DEFAULT);
-        guint32 id = unit_table_find(engine->units, &unit, unit_table_hash(engine->units, &unit));
-        if (id != 0)
-            visit(engine, id, user);
-    }
-    return TRUE;
-}
-
-/* Every unit held that lies in @net: a unit itself, or a wider prefix. */
-static void each_unit(Engine *engine, const PstPrefix *net, NetVisit visit, gpointer user)
-{
-    guint32 only = unit_table_find(engine->units, net, unit_table_hash(engine->units, net));
-    if (only != 0) {
-        visit(engine, only, user);
-        return;
-    }
-    if (each_address(engine, net, visit, user))
-        return;
-    for (guint32 id = 1; id <= unit_table_places(engine->units); id++) {
-        const PstUnit *unit = &unit_table_at(engine->units, id)->unit;
-        if (unit->addr.family != PST_AF_NONE && holds_unit(net, unit))
-            visit(engine, id, user);
-    }
-}
-
-static void put_ceiling(Engine *engine, guint32 id, gpointer user)
-{
-    const gboolean *less = user;
-    Judged j;
-    judge_unit(engine, id, &j);
-    j.unit->exempt = rules_ceiling(engine->rules, &j.unit->unit) > 0;
-    j.unit->credit = 0;
-    judge_unit(engine, id, &j); /* under the new ceiling */
-    if (*less)
-        judge_restart(&j);
-}
-
-/* A smaller envelope is for windows to come: those that stand were promised the larger one. */
-static void exempt(Engine *engine, const PstPrefix *net, double ceiling)
-{
-    double before = rules_ceiling(engine->rules, net);
-    rules_set_ceiling(engine->rules, net, ceiling);
-    gboolean less = rules_ceiling(engine->rules, net) < before;
-    each_unit(engine, net, put_ceiling, &less);
-}
-
-static void release(Engine *engine, guint32 id, gpointer user)
-{
-    Judged j;
-    judge_unit(engine, id, &j);
-    judge_end(engine, &j);
-    judge_restart(&j);
-}
-
-static void clear(Engine *engine, guint32 id, gpointer user)
-{
-    guint32 group = unit_table_at(engine->units, id)->group;
-    history_false_positive(engine, id);
-    release(engine, id, user);
-    if (group != 0 && unit_table_at(engine->units, group)->episode != 0) {
-        history_false_positive(engine, group);
-        release(engine, group, user);
-    }
-}
-
-static void confirm(Engine *engine, guint32 id, gpointer user)
-{
-    history_confirmed(engine, id);
-    guint32 group = unit_table_at(engine->units, id)->group;
-    if (group != 0)
-        history_confirmed(engine, group);
-}
-
-static void rejoin(Engine *engine, guint32 id, gpointer user)
-{
-    Unit *unit = unit_table_at(engine->units, id);
-    neighbourhood_join(engine, id, unit->last_s, 0);
-}
-
-static void reassign(Engine *engine, guint32 id, gpointer user)
-{
-    if (history_bring_up(engine, id))
-        forget(engine, id);
-}
-
-void engine_input(Engine *engine, const PstInput *input)
-{
-    const PstPrefix *net = &input->unit;
-    switch (input->kind) {
-    case PST_INPUT_UNIT_LEN:
-        if (rules_set_unit_len(engine->rules, net, input->unit_len))
-            recut(engine, net);
-        break;
-    case PST_INPUT_RELEASED:
-        each_unit(engine, net, release, NULL);
-        break;
-    case PST_INPUT_FALSE_POSITIVE:
-        each_unit(engine, net, clear, NULL);
-        break;
-    case PST_INPUT_CONFIRMED:
-        each_unit(engine, net, confirm, NULL);
-        break;
-    case PST_INPUT_REASSIGNED:
-        each_unit(engine, net, reassign, NULL);
-        break;
-    case PST_INPUT_EXEMPTED:
-        exempt(engine, net, input->ceiling);
-        break;
-    case PST_INPUT_ASSIGNED:
-        owners_set(engine->owners, net, input->owner);
-        each_unit(engine, net, rejoin, NULL);
-        break;
-    default: /* a kind of a newer schema: not ours to judge */
-        break;
-    }
-}
-
 void engine_finish(Engine *engine)
 {
     for (guint32 id = 1; id <= engine->episodes.used; id++) {
@@ -597,71 +447,6 @@ const Peaks *engine_keep_peaks(Engine *engine)
     if (engine->peaks == NULL)
         engine->peaks = peaks_new();
     return engine->peaks;
-}
-
-void engine_keep_rows(Engine *engine)
-{
-    if (engine->envelope_rows != NULL)
-        return;
-    engine->envelope_rows = g_array_new(FALSE, TRUE, sizeof(PstEnvelope));
-    engine->waiting_rows = g_array_new(FALSE, TRUE, sizeof(PstWaitingDay));
-}
-
-static GArray *take_rows(GArray **rows)
-{
-    g_assert(*rows != NULL);
-    GArray *taken = *rows;
-    *rows = g_array_new(FALSE, TRUE, g_array_get_element_size(taken));
-    return taken;
-}
-
-GArray *engine_take_envelopes(Engine *engine)
-{
-    return take_rows(&engine->envelope_rows);
-}
-
-GArray *engine_take_waiting(Engine *engine)
-{
-    return take_rows(&engine->waiting_rows);
-}
-
-/* What a row speaks of, as the table of units names it. FALSE: nothing that could be held. */
-static gboolean row_unit(const PstUnit *name, guint64 owner, PstUnit *out)
-{
-    *out = *name;
-    return owner == 0 || group_net(name, owner, out);
-}
-
-void engine_restore(Engine *engine, const PstEnvelope *row)
-{
-    PstUnit unit;
-    if (!row_unit(&row->unit, row->owner, &unit))
-        return;
-    guint64 hash = unit_table_hash(engine->units, &unit);
-    if (unit_table_find(engine->units, &unit, hash) != 0)
-        return;
-    if (unit_table_full(engine->units)) {
-        engine->s.units_evicted++;
-        return;
-    }
-    guint32 id = add_unit(engine, &unit, hash, (gint64)row->mail_day * A_DAY_S, 0);
-    gint64 first_s = (gint64)row->first_day * A_DAY_S;
-    if (engine->s.born_s == 0 || first_s < engine->s.born_s)
-        engine->s.born_s = first_s;
-    Unit *held = unit_table_at(engine->units, id);
-    held->last_s = row->mail_day * A_DAY_S;
-    held->exempt = row->owner == 0 && rules_ceiling(engine->rules, &unit) > 0;
-    history_restore(engine, id, row);
-}
-
-void engine_restore_waiting(Engine *engine, const PstWaitingDay *row)
-{
-    PstUnit unit;
-    if (!row_unit(&row->unit, row->owner, &unit))
-        return;
-    guint32 id = unit_table_find(engine->units, &unit, unit_table_hash(engine->units, &unit));
-    if (id != 0)
-        history_restore_waiting(engine, id, row);
 }
 
 const EngineStats *engine_stats(Engine *engine)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
-/* What an engine is made of: for engine.c, judge.c and engine_image.c only. */
+/* What an engine is made of: for its own files only. */
 #include "activity.h"
 #include "episode.h"
 #include "group.h"
@@ -52,6 +52,12 @@ struct Engine {
     GArray *envelope_rows, *waiting_rows; /* PstEnvelope, PstWaitingDay; NULL: nobody takes them */
     EngineStats stats;
 };
+
+/* A unit that is not held yet; where there is no room another one goes. Returns its id. */
+guint32 engine_add_unit(Engine *engine, const PstUnit *unit, guint64 hash, gint64 at_s,
+                        gint64 position);
+/* Its episode ends, and all that is known of it is gone. */
+void engine_forget(Engine *engine, guint32 id);
 
 /* A record that tells of a session of ours. */
 typedef struct {
