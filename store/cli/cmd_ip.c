@@ -8,6 +8,7 @@ typedef struct {
     char *until;
     double ceiling; /* 0: none */
     gboolean false_positive;
+    gboolean end;
 } Options;
 
 static const char description[] =
@@ -17,7 +18,8 @@ static const char description[] =
     "release ADDRESS   lifts its block or withdraws its warning, with --reason. --false-positive:\n"
     "                  it was none: the level does not count and the detector hears of it\n"
     "exempt NET        verdicts on these addresses do nothing until --until, with --reason; with\n"
-    "                  --ceiling only up to so many sessions in a window\n"
+    "                  --ceiling only up to so many sessions in a window. --end ends it early, with\n"
+    "                  --reason\n"
     "\n"
     "Examples:\n"
     "  postern ip show 192.0.2.25 --database …\n"
@@ -68,7 +70,7 @@ static const struct {
                 " FROM api_v1.deadlines WHERE unit && $1 AND closed_at IS NULL"},
     {"frozen", "SELECT concat('for ever since ', to_char(frozen_at, $f$YYYY-MM-DD HH24:MI$f$),"
                " ' UTC, listed on ', zone) FROM api_v1.freezes WHERE unit && $1"},
-    {"exempt", "SELECT concat('until ', to_char(upper(during), $f$YYYY-MM-DD HH24:MI$f$), ' UTC',"
+    {"exempt", "SELECT concat(net, ' until ', to_char(upper(during), $f$YYYY-MM-DD HH24:MI$f$), ' UTC',"
                " ', up to ' || ceiling || ' sessions', ', by ', actor, ': ', reason)"
                " FROM postern.exemption WHERE net && $1 AND during @> postern.now()"},
     {"network", "SELECT concat(adapter, ': ', replace(action, '_', ' '), ', ', state,"
@@ -164,9 +166,35 @@ static int release(PstPg *pg, char **args, gpointer user, GError **error)
     return PST_EXIT_DONE;
 }
 
+static int end_exemption(PstPg *pg, const char *net, const char *reason, GError **error)
+{
+    if (reason == NULL)
+        return cli_usage(error, "the end of an exemption needs --reason: it stands in the audit");
+    g_autofree char *actor = cli_actor();
+    g_auto(PstPgParams) p = pst_pg_params();
+    if (!add_address(&p, net, error))
+        return PST_EXIT_USAGE;
+    pst_pg_add_text(&p, reason);
+    pst_pg_add_text(&p, actor);
+    g_autoptr(PstPgRows) rows =
+        pst_pg_query(pg, "SELECT postern.ip_exempt_end($1::cidr, $2, $3)", &p, error);
+    if (rows == NULL)
+        return PST_EXIT_FAILED;
+    if (pst_pg_int(rows, 0, 0) == 0) {
+        g_set_error(error, PST_ERROR, PST_ERROR_NOT_FOUND,
+                    "no exemption of exactly %s is in force (postern ip show tells which are)",
+                    net);
+        return PST_EXIT_FAILED;
+    }
+    printf("%s: no longer exempt\n", net);
+    return PST_EXIT_DONE;
+}
+
 static int exempt(PstPg *pg, char **args, gpointer user, GError **error)
 {
     const Options *options = user;
+    if (options->end)
+        return end_exemption(pg, args[0], options->reason, error);
     if (options->reason == NULL || options->until == NULL)
         return cli_usage(error, "an exemption needs --until and --reason");
     g_autofree char *day = strlen(options->until) == strlen("2026-07-01")
@@ -198,7 +226,7 @@ static int run_ip(PstRun *run, const CliConfig *config, gpointer options, GError
     static const CliVerb verbs[] = {
         {"show", 1, "show ADDRESS", show},
         {"release", 1, "release ADDRESS --reason TEXT [--false-positive]", release},
-        {"exempt", 1, "exempt NET --until TIME --reason TEXT [--ceiling N]", exempt},
+        {"exempt", 1, "exempt NET --until TIME --reason TEXT [--ceiling N], or --end", exempt},
         {NULL}};
     return cli_run_verb(verbs, run, config, options, error);
 }
@@ -213,6 +241,7 @@ int cmd_ip(int argc, char **argv)
          "With release: it was no spam", NULL},
         {"until", 0, 0, G_OPTION_ARG_STRING, &options.until,
          "With exempt: its end, 2026-07-01 or RFC 3339", "TIME"},
+        {"end", 0, 0, G_OPTION_ARG_NONE, &options.end, "With exempt: it ends now", NULL},
         {"ceiling", 0, 0, G_OPTION_ARG_DOUBLE, &options.ceiling,
          "With exempt: sessions in a window up to which it holds", "N"},
         {NULL},

@@ -12,6 +12,7 @@ static const CliCommand commands[] = {
     {"reporters", "whose complaints count: add, list", cmd_reporters},
     {"ip", "one address: show, release, exempt", cmd_ip},
     {"mode", "shadow (only record) or enforce (warn and block)", cmd_mode},
+    {"audit", "the record of what was done: is it as it was sealed?", cmd_audit},
     {"replay", "send a recorded capture of flow exports to a collector", cmd_replay},
     {"backtest", "what the detector would have said about recorded flows", cmd_backtest},
     {"report", "the report of a day, a week or a month", cmd_report},

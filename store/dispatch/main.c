@@ -55,7 +55,8 @@ static const char *const later[] = {"dnsbl", "freeze"};
 static const char description[] =
     "Kinds of work:\n"
     "  verdict   apply verdicts and complaints: warnings, blocks, cases (role postern_desk)\n"
-    "  deadline  fire timers: reminders, deadlines, end of probation (role postern_desk)\n"
+    "  deadline  fire timers: reminders, deadlines, end of probation; seal the audit (role\n"
+    "            postern_desk)\n"
     "  mail      send the outbox's mails (role postern_mailer)\n"
     "  enforce   carry out orders to the network through adapters (role postern_enforcer)\n"
     "  dnsbl, freeze come with the blocklist checks and are refused by this version\n"

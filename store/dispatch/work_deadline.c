@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Everything that happens by time alone: reminders, deadlines, disputes, probation; and the months
- * of activity get their partitions ahead of time. */
+/* Everything that happens by time alone: reminders, deadlines, disputes, probation; the months of
+ * activity get their partitions ahead of time, and the audit its seals. */
 #include "work.h"
 
 #define PARTITIONS_EVERY_S 3600.0
+#define SEAL_EVERY_S       60.0
+#define SEAL_MAX           10000
 
 typedef struct {
     PstMono partitions_next;
+    PstMono seal_next;
 } Deadlines;
 
 static gboolean deadline_open(Dispatch *dispatch, gpointer *out_self, GError **error)
@@ -25,9 +28,26 @@ static gboolean make_partitions(Dispatch *dispatch, Deadlines *deadlines, GError
     return pst_pg_run(dispatch->pg, "SELECT postern.make_partitions()", NULL, NULL, error);
 }
 
+/* What is left over (an upgrade brings years of audit at once) is sealed in the next turn. */
+static gboolean seal_audit(Dispatch *dispatch, Deadlines *deadlines, GError **error)
+{
+    PstMono now = pst_mono_now();
+    if (now.ns < deadlines->seal_next.ns)
+        return TRUE;
+    g_auto(PstPgParams) p = pst_pg_params();
+    pst_pg_add_int(&p, SEAL_MAX);
+    g_autoptr(PstPgRows) rows =
+        pst_pg_query(dispatch->pg, "SELECT postern.seal_audit($1)", &p, error);
+    if (rows == NULL)
+        return FALSE;
+    if (pst_pg_int(rows, 0, 0) < SEAL_MAX)
+        deadlines->seal_next = pst_mono_add(now, pst_span_s(SEAL_EVERY_S));
+    return TRUE;
+}
+
 static int deadline_turn(Dispatch *dispatch, gpointer self, GError **error)
 {
-    if (!make_partitions(dispatch, self, error))
+    if (!make_partitions(dispatch, self, error) || !seal_audit(dispatch, self, error))
         return -1;
     return dispatch_apply_each(dispatch, "deadline", "timer", "SELECT postern.due_timers($1)",
                                "SELECT postern.fire_timer($1)", error);
@@ -35,7 +55,8 @@ static int deadline_turn(Dispatch *dispatch, gpointer self, GError **error)
 
 const Work work_deadline = {
     .name = "deadline",
-    .help = "fire timers: reminders, deadlines, end of probation (role postern_desk)",
+    .help =
+        "fire timers: reminders, deadlines, end of probation; seal the audit (role postern_desk)",
     .open = deadline_open,
     .turn = deadline_turn,
     .close = g_free,

@@ -41,6 +41,11 @@ const ReportSection report_sections[] = {
             " UNION ALL SELECT 9, 'open alarms', count(*)::text,"
             "  CASE count(*) WHEN 0 THEN 'ok' ELSE 'SEE BELOW' END FROM api_v1.alarms"
             "  WHERE cleared_at IS NULL"
+            " UNION ALL SELECT 10, 'audit, newest digest', coalesce((SELECT digest"
+            "  FROM api_v1.audit_seals ORDER BY id DESC LIMIT 1), 'none'),"
+            "  CASE WHEN coalesce(oldest < postern.now() - interval '10 minutes', false)"
+            "   THEN 'NOT SEALED since ' || to_char(oldest, 'YYYY-MM-DD HH24:MI:SS')"
+            "   ELSE 'ok' END FROM api_v1.audit_unsealed"
             ") AS h ORDER BY place"),
     SECTION("new_blocks", "New blocks", "none",
             "SELECT blocked_at AS time, postern.unit_text(unit) AS address, customer, level,"

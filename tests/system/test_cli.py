@@ -236,6 +236,11 @@ def test_an_exemption_has_an_end_and_a_reason(desk):
     assert desk.value("SELECT postern.apply_verdict(%s)", desk.verdict(GERMAN, evidence=950)) \
         == "exempt"
     assert desk.value("SELECT postern.apply_verdict(%s)", desk.verdict(ENGLISH)) == "blocked"
+    assert "needs --reason" in desk.cli("ip", "exempt", "192.0.2.0/28", "--end", status=2).stderr
+    assert "of exactly" in desk.cli("ip", "exempt", GERMAN, "--end", "--reason", "x", status=1).stderr
+    desk.cli("ip", "exempt", "192.0.2.0/28", "--end", "--reason", "sold the newsletter")
+    assert desk.value("SELECT postern.apply_verdict(%s)", desk.verdict(GERMAN, evidence=960,
+                                                                       ago="1 s")) == "blocked"
 
 
 def test_the_mode_is_told_and_changed_only_after_a_yes(desk):
@@ -250,6 +255,24 @@ def test_the_mode_is_told_and_changed_only_after_a_yes(desk):
     assert desk.cli("mode").stdout == "enforce\n"
     assert desk.state(GERMAN) in (None, "clear"), "what was recorded in shadow stays so"
     assert "not \"loud\"" in desk.cli("mode", "loud", status=2).stderr
+
+
+def test_the_audit_is_verified_against_its_seals(desk):
+    desk.value("SELECT postern.apply_verdict(%s)", desk.verdict(GERMAN))
+    desk.value("SELECT postern.seal_audit(10000)")
+    digest = desk.value("SELECT digest FROM api_v1.audit_seals ORDER BY id DESC LIMIT 1")
+    desk.cli("mode", "shadow")
+    whole = desk.cli("audit", "verify", "--digest", digest).stdout
+    assert "the audit is whole" in whole and "1 wait" in whole and digest in whole
+    assert digest in desk.cli("audit", "seals").stdout
+    assert "no seal has the digest" in desk.cli("audit", "verify", "--digest", "0" * 64,
+                                                status=1).stdout
+    row = desk.value("SELECT min(id) FROM postern.audit_event WHERE unit IS NOT NULL")
+    desk.query("ALTER TABLE postern.audit_event DISABLE TRIGGER ALL")
+    desk.query("UPDATE postern.audit_event SET actor = 'nobody' WHERE id = %s", row)
+    broken = desk.cli("audit", "verify", status=1)
+    assert "not as it was sealed" in broken.stderr
+    assert str(row) in broken.stdout and "row changed" in broken.stdout and GERMAN in broken.stdout
 
 
 def test_who_did_it_stands_in_the_audit(desk):
