@@ -22,25 +22,29 @@ COMMENT ON FUNCTION postern.neighbourhood(inet) IS 'The /24 or /56 that holds a 
 CREATE FUNCTION postern.tell_owners(p_ids bigint[]) RETURNS void
     LANGUAGE sql
     SET search_path = pg_catalog, postern, pg_temp
+    -- 100,000 tenancies in one statement, of which the planner knows nothing yet.
+    SET enable_nestloop = off
 AS $$
     WITH fresh AS MATERIALIZED (
         SELECT a.net, a.customer, masklen(a.net) < a.unit_len AS wide
-          FROM postern.ip_assignment a WHERE a.id = ANY (p_ids) AND upper_inf(a.during)),
+          FROM unnest(p_ids) AS i (id) JOIN postern.ip_assignment a ON a.id = i.id WHERE upper_inf(a.during)),
+    -- Ids grow, and imports wait for one another: what is new has the highest.
+    oldest AS MATERIALIZED (SELECT min(i.id) AS id FROM unnest(p_ids) AS i (id)),
     -- A single unit is no neighbourhood before the second one; the first is told then.
     single AS MATERIALIZED (
-        SELECT a.net, a.customer, h.hood, a.id = ANY (p_ids) AS is_new
-          FROM (SELECT DISTINCT customer, postern.neighbourhood(net) AS hood FROM fresh WHERE NOT wide) AS h
-          JOIN postern.ip_assignment a ON a.net <<= h.hood AND a.customer = h.customer
+        SELECT a.net, a.customer, postern.neighbourhood(a.net) AS hood, a.id >= o.id AS is_new
+          FROM postern.ip_assignment a, oldest o
+         WHERE a.customer IN (SELECT f.customer FROM fresh f WHERE NOT f.wide)
            AND upper_inf(a.during) AND masklen(a.net) >= a.unit_len),
     hood AS (
-        SELECT customer, hood, count(*) FILTER (WHERE NOT is_new) AS known
+        SELECT customer, hood, count(*) FILTER (WHERE NOT is_new) AS known, count(*) FILTER (WHERE is_new) AS fresh
           FROM single GROUP BY customer, hood HAVING count(*) > 1)
     INSERT INTO postern.scorer_input (kind, unit, owner, created_at)
     SELECT 'assigned', t.net, postern.owner_hash(t.customer), postern.now()
       FROM (SELECT net, customer FROM fresh WHERE wide
             UNION ALL
             SELECT s.net, s.customer FROM single s JOIN hood h USING (customer, hood)
-             WHERE s.is_new OR h.known = 1) AS t
+             WHERE h.fresh > 0 AND (s.is_new OR h.known = 1)) AS t
      ORDER BY t.net
 $$;
 COMMENT ON FUNCTION postern.tell_owners(bigint[]) IS 'Tenancies that began: the scorer hears of those that could be part of a neighbourhood';
