@@ -23,6 +23,7 @@ int cmd_mode(int argc, char **argv);
 int cmd_audit(int argc, char **argv);
 int cmd_replay(int argc, char **argv);
 int cmd_backtest(int argc, char **argv);
+int cmd_expire(int argc, char **argv);
 int cmd_report(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 

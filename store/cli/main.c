@@ -16,6 +16,7 @@ static const CliCommand commands[] = {
     {"replay", "send a recorded capture of flow exports to a collector", cmd_replay},
     {"backtest", "what the detector would have said about recorded flows", cmd_backtest},
     {"report", "the report of a day, a week or a month", cmd_report},
+    {"expire", "take away what is older than it is to be kept", cmd_expire},
     {"doctor", "is everything well? names what is not, and what to do", cmd_doctor},
 };
 

@@ -1,15 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Everything that happens by time alone: reminders, deadlines, disputes, probation; the months of
- * activity get their partitions ahead of time, and the audit its seals. */
+ * activity get their partitions ahead of time, the audit its seals, and what is not kept for ever
+ * goes. */
 #include "work.h"
 
 #define PARTITIONS_EVERY_S 3600.0
 #define SEAL_EVERY_S       60.0
 #define SEAL_MAX           10000
+#define EXPIRE_EVERY_S     3600.0
+#define EXPIRE_MAX         500 /* rows of a kind in one transaction */
 
 typedef struct {
     PstMono partitions_next;
     PstMono seal_next;
+    PstMono expire_next;
 } Deadlines;
 
 static gboolean deadline_open(Dispatch *dispatch, gpointer *out_self, GError **error)
@@ -45,9 +49,29 @@ static gboolean seal_audit(Dispatch *dispatch, Deadlines *deadlines, GError **er
     return TRUE;
 }
 
+/* A little in each turn until nothing is left, so that deadlines never wait behind it. */
+static gboolean expire(Dispatch *dispatch, Deadlines *deadlines, GError **error)
+{
+    PstMono now = pst_mono_now();
+    if (now.ns < deadlines->expire_next.ns)
+        return TRUE;
+    g_auto(PstPgParams) p = pst_pg_params();
+    pst_pg_add_int(&p, EXPIRE_MAX);
+    g_autoptr(PstPgRows) rows =
+        pst_pg_query(dispatch->pg, "SELECT sum(rows) FROM postern.expire($1)", &p, error);
+    if (rows == NULL)
+        return FALSE;
+    if (pst_pg_int(rows, 0, 0) > 0)
+        pst_log(PST_LOG_INFO, "expire", "%s rows are no longer kept", pst_pg_text(rows, 0, 0));
+    else
+        deadlines->expire_next = pst_mono_add(now, pst_span_s(EXPIRE_EVERY_S));
+    return TRUE;
+}
+
 static int deadline_turn(Dispatch *dispatch, gpointer self, GError **error)
 {
-    if (!make_partitions(dispatch, self, error) || !seal_audit(dispatch, self, error))
+    if (!make_partitions(dispatch, self, error) || !seal_audit(dispatch, self, error) ||
+        !expire(dispatch, self, error))
         return -1;
     return dispatch_apply_each(dispatch, "deadline", "timer", "SELECT postern.due_timers($1)",
                                "SELECT postern.fire_timer($1)", error);
