@@ -12,7 +12,8 @@ static const char description[] =
     "for\n"
     "their server, our networks and the collector's file (--networks), the bus against the\n"
     "scorer's positions and the room on its disk (--bus), programs that are not ready\n"
-    "(--metrics), records lost per exporter within 24 hours. While the database is away it tells\n"
+    "(--metrics), records lost per exporter within 24 hours, freezes that the file outside the\n"
+    "database has and the database has not (--freezes). While the database is away it tells\n"
     "the rest.\n"
     "With the address of an exporter it tells that one's counters, hour by hour.\n"
     "\n"
@@ -34,6 +35,7 @@ typedef struct {
     int timeout_s;
     char *bus;
     char *networks;
+    char *freezes;
     char **metrics;
 } Options;
 
@@ -86,6 +88,7 @@ static const Check checks[] = {
     {"disk", doctor_disk, NULL},
     {"due", doctor_due, NULL},
     {"network", doctor_orders, NULL},
+    {"freezes", doctor_freezes, NULL},
     {"mail", doctor_mails, NULL},
     {"exporters", doctor_loss, NULL},
     {"programs", doctor_programs, NULL},
@@ -208,6 +211,7 @@ static int run_doctor(PstRun *run, const CliConfig *config, gpointer user, GErro
                      .pg = pg,
                      .bus_uri = options->bus,
                      .networks = options->networks,
+                     .freezes = options->freezes,
                      .metrics = options->metrics,
                      .exporter = run->args[0],
                      .ends = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free)};
@@ -231,6 +235,8 @@ int cmd_doctor(int argc, char **argv)
          "The bus: kafka://HOST:PORT or embedded:PATH", "URI"},
         {"networks", 0, 0, G_OPTION_ARG_FILENAME, &options.networks,
          "The networks file that the collector reads", "FILE"},
+        {"freezes", 0, 0, G_OPTION_ARG_FILENAME, &options.freezes,
+         "The freeze file that postern-dispatch --work=deadline writes", "FILE"},
         {"metrics", 0, 0, G_OPTION_ARG_STRING_ARRAY, &options.metrics,
          "A program to ask whether it is ready, http://ADDR:PORT; may be repeated", "URL"},
         {NULL},
@@ -243,6 +249,7 @@ int cmd_doctor(int argc, char **argv)
     int status = cli_run(&program, argc, argv, run_doctor, &options);
     g_free(options.bus);
     g_free(options.networks);
+    g_free(options.freezes);
     g_strfreev(options.metrics);
     return status;
 }

@@ -10,6 +10,7 @@ typedef struct {
     PstPg *pg;            /* NULL: the database is away */
     const char *bus_uri;  /* NULL: not asked */
     const char *networks; /* the collector's file, or NULL */
+    const char *freezes;  /* the dispatcher's freeze file, or NULL */
     char *const *metrics; /* base URLs, or NULL */
     const char *exporter; /* to be told about, or NULL */
     PstBus *bus;          /* opened by the first check that needs it */
@@ -31,6 +32,7 @@ gboolean doctor_due(Doctor *doctor, GError **error);
 gboolean doctor_alarms(Doctor *doctor, GError **error);
 gboolean doctor_orders(Doctor *doctor, GError **error);
 gboolean doctor_mails(Doctor *doctor, GError **error);
+gboolean doctor_freezes(Doctor *doctor, GError **error);
 gboolean doctor_networks(Doctor *doctor, GError **error);
 gboolean doctor_loss(Doctor *doctor, GError **error);
 /* Has the scorer read up to where each partition ended at the last look (or now, at the first)? */

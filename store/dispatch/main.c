@@ -44,6 +44,9 @@ static const PstConfRow rows[] = {
         "How often to ask an adapter what is applied, and put right what differs."),
     ROW("never_block", PST_CONF_TEXT, never_block, "", 0, 0, NULL, "",
         "Networks (a file, or a list) that no adapter closes, whatever the database says."),
+    ROW("freeze_file", PST_CONF_TEXT, freeze_file, "", 0, 0, NULL, "",
+        "A file that deadline appends every freeze to, for doctor --freezes; keep it off the disk "
+        "of the database."),
     {NULL},
 };
 

@@ -26,6 +26,7 @@ typedef struct {
     gint64 hook_timeout_s;
     gint64 reconcile_s;
     char *never_block;
+    char *freeze_file;
 } DispatchConfig;
 
 typedef struct {

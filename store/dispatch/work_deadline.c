@@ -2,18 +2,22 @@
 /* Everything that happens by time alone: reminders, deadlines, disputes, probation; the months of
  * activity get their partitions ahead of time, the audit its seals, and what is not kept for ever
  * goes. */
+#include "freeze_file.h"
 #include "work.h"
 
 #define PARTITIONS_EVERY_S 3600.0
 #define SEAL_EVERY_S       60.0
 #define SEAL_MAX           10000
 #define EXPIRE_EVERY_S     3600.0
+#define FREEZES_EVERY_S    60.0
 #define EXPIRE_MAX         500 /* rows of a kind in one transaction */
 
 typedef struct {
     PstMono partitions_next;
     PstMono seal_next;
     PstMono expire_next;
+    PstMono freezes_next;
+    char *trouble; /* the freeze file cannot be written; NULL: it can */
 } Deadlines;
 
 static gboolean deadline_open(Dispatch *dispatch, gpointer *out_self, GError **error)
@@ -68,10 +72,43 @@ static gboolean expire(Dispatch *dispatch, Deadlines *deadlines, GError **error)
     return TRUE;
 }
 
+/* A disk in trouble must not keep deadlines from firing: it is told, and tried again. */
+static gboolean write_freezes(Dispatch *dispatch, Deadlines *deadlines, GError **error)
+{
+    const char *path = dispatch->config->freeze_file;
+    PstMono now = pst_mono_now();
+    if (path == NULL || *path == '\0' || now.ns < deadlines->freezes_next.ns)
+        return TRUE;
+    g_autoptr(PstPgRows) rows = pst_pg_query(dispatch->pg, PST_FREEZE_FILE_SQL, NULL, error);
+    if (rows == NULL)
+        return FALSE;
+    deadlines->freezes_next = pst_mono_add(now, pst_span_s(FREEZES_EVERY_S));
+    g_autoptr(GError) why = NULL;
+    guint added = 0;
+    if (!pst_freeze_file_add(path, rows, &added, &why))
+        pst_log(PST_LOG_ERR, "freezes", "not kept outside the database: %s", why->message);
+    else if (added > 0)
+        pst_log(PST_LOG_NOTICE, "freezes", "%u more in %s", added, path);
+    g_free(deadlines->trouble);
+    deadlines->trouble = why != NULL ? g_strdup(why->message) : NULL;
+    return TRUE;
+}
+
+static const char *deadline_trouble(gpointer self)
+{
+    return ((const Deadlines *)self)->trouble;
+}
+
+static void deadline_close(gpointer self)
+{
+    g_free(((Deadlines *)self)->trouble);
+    g_free(self);
+}
+
 static int deadline_turn(Dispatch *dispatch, gpointer self, GError **error)
 {
     if (!make_partitions(dispatch, self, error) || !seal_audit(dispatch, self, error) ||
-        !expire(dispatch, self, error))
+        !expire(dispatch, self, error) || !write_freezes(dispatch, self, error))
         return -1;
     return dispatch_apply_each(dispatch, "deadline", "timer", "SELECT postern.due_timers($1)",
                                "SELECT postern.fire_timer($1)", error);
@@ -83,6 +120,7 @@ const Work work_deadline = {
         "fire timers: reminders, deadlines, end of probation; seal the audit (role postern_desk)",
     .open = deadline_open,
     .turn = deadline_turn,
-    .close = g_free,
+    .close = deadline_close,
+    .trouble = deadline_trouble,
     .queries = 1,
 };

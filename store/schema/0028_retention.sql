@@ -140,5 +140,7 @@ $$;
 COMMENT ON FUNCTION postern.expire(int) IS 'Takes away what is older than the settings retention.*, at most so many rows of each kind and one month of activity: call it again until it says 0. Blocks, cases, warnings, freezes and the audit are kept';
 
 GRANT EXECUTE ON FUNCTION postern.expirable(), postern.expire(int) TO postern_desk, postern_officer;
+-- For the copy of the freezes outside the database, and its comparison.
+GRANT SELECT ON api_v1.freezes TO postern_desk, postern_monitor;
 
 RESET ROLE;
