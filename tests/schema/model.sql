@@ -2,14 +2,57 @@
 -- Random events and the invariants that hold after each: for 14_model.sql (one after the other) and
 -- 15_together.sql (several at a time).
 
--- Twelve units of three customers, and one that belongs to nobody.
-SELECT t.import(ARRAY[
-    '192.0.2.0/29|C1|Alice|vps|vps-1|||abuse@alice.example', '192.0.2.8/29|C2|Bob|vps|vps-2|||abuse@bob.example',
-    '2001:db8:1::/48|C3|Carol|vps|vps-3|56'], true);
-CREATE FUNCTION t.some_unit() RETURNS inet LANGUAGE sql VOLATILE AS $$
-    SELECT (ARRAY['192.0.2.1', '192.0.2.2', '192.0.2.3', '192.0.2.4', '192.0.2.9', '192.0.2.10', '192.0.2.11', '192.0.2.12',
-                  '2001:db8:1::/56', '2001:db8:1:100::/56', '192.0.2.200']::inet[])[1 + floor(random() * 11)::int] $$;
+-- An arena: ten units of three customers, and one that belongs to nobody. A new one takes the
+-- addresses of the old one away from their customers.
+CREATE TABLE t.arena (v4 inet, v6 inet);
+INSERT INTO t.arena VALUES (NULL, NULL);
+SELECT postern.network_add('10.0.0.0/8', 'arenas', 'tester');
+CREATE FUNCTION t.lines(p_first_is text) RETURNS text[] LANGUAGE sql STABLE AS $$
+    SELECT ARRAY[set_masklen(v4, 29) || CASE p_first_is WHEN 'C1' THEN '|C1|Alice|vps|vps-1|||abuse@alice.example' ELSE '|C2|Bob|vps|vps-2|||abuse@bob.example' END,
+                 set_masklen(v4 + 8, 29) || '|C2|Bob|vps|vps-2|||abuse@bob.example', v6 || '|C3|Carol|vps|vps-3|56'] FROM t.arena $$;
+CREATE FUNCTION t.new_arena(p_n int) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE t.arena SET v4 = set_masklen(inet '10.0.0.0' + 256 * p_n, 24), v6 = format('2001:db8:%s::/48', to_hex(p_n))::inet;
+    PERFORM t.import(t.lines('C1'), true);
+    DELETE FROM postern.never_block;
+    PERFORM postern.set_setting('breaker', 'closed', 'officer');
+END
+$$;
+SELECT t.new_arena(1);
+CREATE FUNCTION t.some_unit() RETURNS inet LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    a t.arena;
+    n int := floor(random() * 11);
+BEGIN
+    SELECT * INTO a FROM t.arena;
+    RETURN CASE WHEN n < 9 THEN set_masklen(a.v4 + (ARRAY[1, 2, 3, 4, 9, 10, 11, 12, 200])[n + 1], 32)
+                WHEN n = 9 THEN set_masklen(a.v6, 56) ELSE (replace(host(a.v6), '::', ':100::') || '/56')::inet END;
+END
+$$;
 CREATE FUNCTION t.owner(p_unit inet) RETURNS text LANGUAGE sql AS 'SELECT (postern.tenancy_at(p_unit, postern.now())).customer';
+
+-- What hinders: exemptions, our own infrastructure, shared addresses, the breaker.
+CREATE FUNCTION t.protect(u inet) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    v_which int := floor(random() * 5);
+BEGIN
+    IF v_which = 0 THEN
+        PERFORM postern.ip_exempt(u::cidr, (ARRAY[NULL, 50, 500])[1 + floor(random() * 3)::int], postern.now() + interval '1 day', 'x', 'officer');
+    ELSIF v_which = 1 THEN
+        INSERT INTO postern.exemption (net, kind, during, reason, actor, created_at)
+        VALUES (u::cidr, 'all', tstzrange(postern.now(), postern.now() + interval '1 day'), 'x', 'officer', postern.now());
+    ELSIF v_which = 2 THEN
+        PERFORM postern.set_setting('breaker', (ARRAY['open', 'closed', 'closed'])[1 + floor(random() * 3)::int], 'officer');
+    ELSIF v_which = 3 AND NOT EXISTS (SELECT FROM postern.never_block) THEN
+        PERFORM postern.never_block_add(u::cidr, 'x', 'officer');
+    ELSIF v_which = 3 THEN
+        DELETE FROM postern.never_block;
+    ELSE
+        UPDATE postern.ip_assignment SET shared = NOT shared WHERE net >>= u AND during @> postern.now();
+    END IF;
+    RETURN 'protect';
+END
+$$;
 
 -- One random event. Returns its name.
 CREATE FUNCTION t.something() RETURNS text LANGUAGE plpgsql AS $$
@@ -19,7 +62,8 @@ DECLARE
     v_id bigint;
 BEGIN
     -- Half of the time somewhere where something is going on.
-    u := coalesce((SELECT unit FROM postern.ip_state WHERE state <> 'clear' AND random() < 0.5 ORDER BY random() LIMIT 1), u);
+    u := coalesce((SELECT s.unit FROM postern.ip_state s, t.arena a WHERE s.state <> 'clear' AND (s.unit <<= a.v4 OR s.unit <<= a.v6)
+                     AND random() < 0.5 ORDER BY random() LIMIT 1), u);
     IF r < 0.04 THEN
         -- A warned customer goes on.
         PERFORM t.verdict(w.unit, 'watch') FROM postern.warning w WHERE w.state = 'running' ORDER BY random() LIMIT 1;
@@ -72,21 +116,24 @@ BEGIN
         PERFORM postern.decide_dispute(u, random() < 0.3, 'x', 'officer');
         RETURN 'decide';
     ELSIF r < 0.88 THEN
-        PERFORM t.import(ARRAY['192.0.2.0/29|' || (ARRAY['C1|Alice|vps|vps-1|||abuse@alice.example', 'C2|Bob|vps|vps-2|||abuse@bob.example'])[1 + floor(random() * 2)::int],
-            '192.0.2.8/29|C2|Bob|vps|vps-2|||abuse@bob.example', '2001:db8:1::/48|C3|Carol|vps|vps-3|56'], true);
+        PERFORM t.import(t.lines((ARRAY['C1', 'C2'])[1 + floor(random() * 2)::int]), true);
         RETURN 'import';
     ELSIF r < 0.882 THEN
         PERFORM postern.set_mode((ARRAY['shadow', 'enforce', 'enforce'])[1 + floor(random() * 3)::int], 'officer');
         RETURN 'mode';
-    ELSIF r < 0.885 AND EXISTS (SELECT FROM postern.ip_state WHERE unit = u) THEN
-        PERFORM postern.transition(u, (ARRAY['listed', 'freeze_approved', 'freeze_withdrawn'])[1 + floor(random() * 3)::int],
-            (ARRAY['dnsbl', 'officer'])[1 + floor(random() * 2)::int], '{"zone": "zen.example"}');
+    ELSIF r < 0.89 AND EXISTS (SELECT FROM postern.ip_state WHERE unit = u) THEN
+        PERFORM postern.transition(u, CASE WHEN state = 'freeze_proposed' AND random() < 0.7 THEN 'freeze_approved'
+                                           WHEN state = 'freeze_scheduled' AND random() < 0.7 THEN 'listed'
+                                           WHEN random() < 0.5 THEN 'listed' ELSE 'freeze_withdrawn' END,
+            (ARRAY['dnsbl', 'officer'])[1 + floor(random() * 2)::int], '{"zone": "zen.example"}') FROM postern.ip_state WHERE unit = u;
         RETURN 'freeze way';
-    ELSIF r < 0.886 THEN
+    ELSIF r < 0.896 THEN
         UPDATE postern.freeze_proposal SET confirmed_at = postern.now() WHERE state = 'scheduled';
         PERFORM postern.commit_freeze(p.id) FROM postern.freeze_proposal p
           WHERE p.state = 'scheduled' AND p.freeze_at <= postern.now() ORDER BY p.id LIMIT 1;
         RETURN 'freeze';
+    ELSIF r < 0.904 THEN
+        RETURN t.protect(u);
     ELSE
         PERFORM t.later((ARRAY['1 minute', '10 minutes', '1 hour', '5 hours', '1 day', '9 days'])[1 + floor(random() ^ 2 * 6)::int]::interval);
         RETURN 'time';
@@ -94,81 +141,96 @@ BEGIN
 END
 $$;
 
--- What must hold, each row one breach.
+-- What must hold, each row one breach. By unit, so that one unit is checked quickly.
 CREATE VIEW t.breach AS
-    SELECT 'frozen without a freeze row, or the other way round' AS what, unit::text AS subject
-      FROM (SELECT unit FROM postern.ip_state WHERE state = 'frozen' EXCEPT SELECT unit FROM postern.ip_freeze) AS x
+    SELECT 'frozen without a freeze row' AS what, s.unit, s.state AS subject FROM postern.ip_state s
+     WHERE s.state = 'frozen' AND NOT EXISTS (SELECT FROM postern.ip_freeze f WHERE f.unit = s.unit)
     UNION ALL
-    SELECT 'a freeze row whose unit is not frozen', f.unit::text FROM postern.ip_freeze f JOIN postern.ip_state s USING (unit) WHERE s.state <> 'frozen'
+    SELECT 'a freeze row whose unit is not frozen', f.unit, s.state FROM postern.ip_freeze f JOIN postern.ip_state s ON s.unit = f.unit
+     WHERE s.state <> 'frozen'
     UNION ALL
-    SELECT 'an open block in a state that has none, or none in one that has', s.unit || ' ' || s.state
-      FROM postern.ip_state s
-     WHERE (s.state IN ('blocked', 'unblocking', 'freeze_proposed', 'freeze_scheduled', 'frozen'))
-           <> (SELECT count(*) = 1 FROM postern.block b WHERE b.unit = s.unit AND upper_inf(b.during))
+    SELECT 'an open block in a state that has none, or not one in a state that has', s.unit, s.state FROM postern.ip_state s
+     WHERE (s.state IN ('blocked', 'unblocking', 'freeze_proposed', 'freeze_scheduled', 'frozen'))::int
+           <> (SELECT count(*) FROM postern.block b WHERE b.unit = s.unit AND upper_inf(b.during))
     UNION ALL
-    SELECT 'blocked without the order', s.unit || ' ' || e.action
+    SELECT 'blocked without the order', s.unit, e.action
       FROM postern.ip_state s JOIN postern.block b ON b.unit = s.unit AND upper_inf(b.during) LEFT JOIN postern.enforcement e ON e.unit = s.unit
      WHERE s.state IN ('blocked', 'freeze_proposed', 'freeze_scheduled')
        AND (e.action, e.ports) IS DISTINCT FROM (CASE b.scope WHEN 'ports' THEN 'block_ports' ELSE 'block_address' END, b.ports)
     UNION ALL
-    SELECT 'open or opening without the order', s.unit || ' ' || e.action
-      FROM postern.ip_state s JOIN postern.enforcement e ON e.unit = s.unit
+    SELECT 'open or opening without the order', s.unit, e.action FROM postern.ip_state s JOIN postern.enforcement e ON e.unit = s.unit
      WHERE s.state IN ('clear', 'warned', 'unblocking') AND e.action <> 'open'
     UNION ALL
-    SELECT 'frozen without the order', s.unit || ' ' || e.action
-      FROM postern.ip_state s LEFT JOIN postern.enforcement e ON e.unit = s.unit WHERE s.state = 'frozen' AND e.action IS DISTINCT FROM 'freeze'
+    SELECT 'frozen without the order', s.unit, e.action FROM postern.ip_state s LEFT JOIN postern.enforcement e ON e.unit = s.unit
+     WHERE s.state = 'frozen' AND e.action IS DISTINCT FROM 'freeze'
     UNION ALL
-    SELECT 'clear again before the network confirmed', b.unit || ' ' || b.id
+    SELECT 'clear again before the network confirmed', b.unit, b.id::text
       FROM postern.block b JOIN postern.enforcement e ON e.unit = b.unit JOIN postern.spam_case c ON c.id = b.case_id
       JOIN postern.ip_state s ON s.unit = b.unit
      WHERE s.state = 'clear' AND c.outcome IN ('released', 'false-positive') AND upper(b.during) = s.changed_at
        AND e.applied_generation < e.desired_generation
     UNION ALL
-    SELECT 'an open warning without the state, or the state without one', s.unit || ' ' || s.state
-      FROM postern.ip_state s
-     WHERE (s.state = 'warned') <> EXISTS (SELECT FROM postern.warning w WHERE w.unit = s.unit AND w.closed_at IS NULL)
+    SELECT 'an open warning without the state, or the state without one', s.unit, s.state FROM postern.ip_state s
+     WHERE (s.state = 'warned')::int <> (SELECT count(*) FROM postern.warning w WHERE w.unit = s.unit AND w.closed_at IS NULL)
     UNION ALL
-    SELECT 'a running deadline without its timer', w.unit || ' ' || w.id FROM postern.warning w
-     WHERE w.state = 'running' AND NOT EXISTS (SELECT FROM postern.timer x WHERE x.warning_id = w.id AND x.kind = 'deadline'
+    SELECT 'a running deadline without its timer', w.unit, w.id::text FROM postern.warning w
+     WHERE w.state = 'running' AND NOT EXISTS (SELECT FROM postern.timer x WHERE x.unit = w.unit AND x.warning_id = w.id AND x.kind = 'deadline'
                                                   AND x.fired_at IS NULL AND x.due_at >= w.deadline)
     UNION ALL
-    SELECT 'a deadline timer of a warning that does not run', x.id::text FROM postern.timer x JOIN postern.warning w ON w.id = x.warning_id
+    SELECT 'a deadline timer of a warning that does not run', x.unit, x.kind || ' ' || w.state
+      FROM postern.timer x JOIN postern.warning w ON w.id = x.warning_id
      WHERE x.kind IN ('deadline', 'reminder') AND x.fired_at IS NULL AND w.state <> 'running'
     UNION ALL
-    SELECT 'a sanction without an accepted notice', b.id::text FROM postern.block b
+    SELECT 'a dispute without its end', w.unit, w.id::text FROM postern.warning w
+     WHERE w.closed_at IS NULL AND w.stopped_at IS NOT NULL
+       AND NOT EXISTS (SELECT FROM postern.timer x WHERE x.unit = w.unit AND x.warning_id = w.id AND x.kind = 'dispute_over' AND x.fired_at IS NULL)
+    UNION ALL
+    SELECT 'a probation without its end', s.unit, s.probation_until::text FROM postern.ip_state s
+     WHERE s.probation_until > postern.now()
+       AND NOT EXISTS (SELECT FROM postern.timer x WHERE x.unit = s.unit AND x.kind = 'probation_over' AND x.fired_at IS NULL)
+    UNION ALL
+    SELECT 'a sanction without an accepted notice', b.unit, b.id::text FROM postern.block b
      WHERE b.cause = 'deadline' AND NOT EXISTS (
-           SELECT FROM postern.warning w JOIN postern.outbox o ON o.warning_id = w.id AND o.kind = 'warning'
+           SELECT FROM postern.warning w JOIN postern.outbox o ON o.case_id = w.case_id AND o.warning_id = w.id AND o.kind = 'warning'
             WHERE w.case_id = b.case_id AND w.state = 'missed' AND w.accepted_at IS NOT NULL AND w.deadline <= lower(b.during)
               AND o.state = 'done')
     UNION ALL
-    SELECT 'a block at once without a verdict above watch', b.id::text FROM postern.block b LEFT JOIN postern.verdict v ON v.id = b.verdict_id
+    SELECT 'a block at once without a verdict above watch', b.unit, b.id::text FROM postern.block b LEFT JOIN postern.verdict v ON v.id = b.verdict_id
      WHERE b.cause IN ('verdict', 'relapse') AND coalesce(v.band, 'watch') = 'watch'
     UNION ALL
-    SELECT 'a deadline before its time', w.id::text FROM postern.warning w WHERE w.deadline < w.accepted_at + w.duration
+    SELECT 'a deadline before its time', w.unit, w.id::text FROM postern.warning w WHERE w.deadline < w.accepted_at + w.duration
     UNION ALL
-    SELECT 'an open case in a clear state, or none in another', s.unit || ' ' || s.state
+    SELECT 'an open case in a clear state, or none in another', s.unit, s.state
       FROM postern.ip_state s
      WHERE (s.state NOT IN ('clear', 'frozen')) <> EXISTS (SELECT FROM postern.spam_case c WHERE c.unit = s.unit AND NOT c.shadow AND c.closed_at IS NULL)
         OR (s.case_id IS NOT NULL) <> (s.state NOT IN ('clear', 'frozen'))
     UNION ALL
-    SELECT 'a level that fell within probation', b.id::text
-      FROM (SELECT b.*, lag(level) OVER w AS before, lag(upper(during)) OVER w AS closed
-              FROM postern.block b WHERE NOT b.false_positive AND b.cause <> 'freeze' WINDOW w AS (PARTITION BY unit, customer ORDER BY lower(during))) AS b
-     WHERE b.level <= b.before AND lower(b.during) < b.closed + interval '30 days'
-       AND NOT EXISTS (SELECT FROM postern.block f WHERE f.unit = b.unit AND f.customer = b.customer AND f.false_positive)
+    SELECT 'a level that fell within probation', b.unit, b.id::text
+      FROM (SELECT b.*, lag(level) OVER w AS before, lag(upper(during)) OVER w AS closed, bool_or(false_positive) OVER (PARTITION BY unit, customer) AS any_false
+              FROM postern.block b WHERE b.cause <> 'freeze' WINDOW w AS (PARTITION BY unit, customer ORDER BY lower(during))) AS b
+     WHERE b.level <= b.before AND lower(b.during) < b.closed + interval '30 days' AND NOT b.any_false
     UNION ALL
-    SELECT 'the hold is not the ladder''s', b.id::text FROM postern.block b WHERE b.hold_until <> lower(b.during) + postern.hold_of(b.level)
+    SELECT 'the hold is not the ladder''s', b.unit, b.id::text FROM postern.block b
+     WHERE b.hold_until <> lower(b.during) + make_interval(secs => (ARRAY[3600, 86400, 604800, 2592000])[least(b.level, 4)])
     UNION ALL
-    SELECT 'opened by the customer before the hold was over', b.id::text FROM postern.block b
+    SELECT 'opened by the customer before the hold was over', b.unit, b.id::text FROM postern.block b
      WHERE b.released_by LIKE 'customer %' AND b.release_asked_at < b.hold_until
     UNION ALL
-    SELECT 'a case of one tenant on a unit of another', s.unit::text FROM postern.ip_state s JOIN postern.spam_case c ON c.id = s.case_id
+    SELECT 'a case of one tenant on a unit of another', s.unit, c.public_id FROM postern.ip_state s JOIN postern.spam_case c ON c.id = s.case_id
      WHERE c.customer <> s.customer
     UNION ALL
-    SELECT 'two mails for one occasion and recipient', min(dedup_key) FROM postern.outbox GROUP BY case_id, kind, warning_id, contact_email, left(dedup_key, -length(contact_email)) HAVING count(*) > 1
+    SELECT 'a warning that waits for a mail that nobody sends', w.unit, w.id::text FROM postern.warning w
+     WHERE w.state = 'mailing' AND NOT EXISTS (SELECT FROM postern.outbox o WHERE o.case_id = w.case_id AND o.warning_id = w.id AND o.kind = 'warning'
+                                                  AND o.state IN ('pending', 'sending'))
     UNION ALL
-    SELECT 'a mail resent more often than set', id::text FROM postern.outbox WHERE resends > 10
+    SELECT 'a mail to come about a warning that is over', w.unit, o.kind FROM postern.warning w JOIN postern.outbox o ON o.case_id = w.case_id AND o.warning_id = w.id
+     WHERE o.kind IN ('warning', 'reminder') AND o.state = 'pending' AND w.closed_at IS NOT NULL AND o.attempts = 0
     UNION ALL
-    SELECT 'a state change without an audit row', s.unit || ' ' || s.version FROM postern.ip_state s
+    SELECT 'two mails for one occasion and recipient', c.unit, min(o.dedup_key) FROM postern.spam_case c JOIN postern.outbox o ON o.case_id = c.id
+     GROUP BY c.unit, o.case_id, o.kind, o.warning_id, o.contact_email, left(o.dedup_key, -length(o.contact_email)) HAVING count(*) > 1
+    UNION ALL
+    SELECT 'a mail resent more often than set', c.unit, o.id::text FROM postern.spam_case c JOIN postern.outbox o ON o.case_id = c.id WHERE o.resends > 10
+    UNION ALL
+    SELECT 'a state change without an audit row', s.unit, s.version::text FROM postern.ip_state s
      WHERE s.version <> (SELECT count(*) FROM postern.audit_event a WHERE a.unit = s.unit AND a.effect IS NOT NULL
                             AND a.effect NOT IN ('ignored', 'shadow') AND a.effect NOT LIKE 'refused by %');
