@@ -13,7 +13,7 @@ CREATE FUNCTION t.lines(p_first_is text) RETURNS text[] LANGUAGE sql STABLE AS $
 CREATE FUNCTION t.new_arena(p_n int) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     UPDATE t.arena SET v4 = set_masklen(inet '10.0.0.0' + 256 * p_n, 24), v6 = format('2001:db8:%s::/48', to_hex(p_n))::inet;
-    PERFORM t.import(t.lines('C1'), true);
+    PERFORM t.later('1 second'), t.import(t.lines('C1'), true);
     DELETE FROM postern.never_block;
     PERFORM postern.set_setting('breaker', 'closed', 'officer');
 END
@@ -116,7 +116,7 @@ BEGIN
         PERFORM postern.decide_dispute(u, random() < 0.3, 'x', 'officer');
         RETURN 'decide';
     ELSIF r < 0.88 THEN
-        PERFORM t.import(t.lines((ARRAY['C1', 'C2'])[1 + floor(random() * 2)::int]), true);
+        PERFORM t.later('1 second'), t.import(t.lines((ARRAY['C1', 'C2'])[1 + floor(random() * 2)::int]), true);
         RETURN 'import';
     ELSIF r < 0.882 THEN
         PERFORM postern.set_mode((ARRAY['shadow', 'enforce', 'enforce'])[1 + floor(random() * 3)::int], 'officer');
