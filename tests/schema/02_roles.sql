@@ -2,7 +2,7 @@
 -- What each role may and may not, tried as that role.
 \ir support.sql
 SELECT t.some_history();
-SELECT plan(52);
+SELECT plan(60);
 
 CREATE FUNCTION t.may(p_role text, p_sql text, p_what text) RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
@@ -41,6 +41,42 @@ SELECT is_empty($$ SELECT rolname FROM pg_roles WHERE rolname LIKE 'postern\_%'
 SELECT is_empty($$ SELECT c.oid::regclass FROM pg_class c WHERE c.relnamespace IN ('postern'::regnamespace, 'api_v1'::regnamespace)
                       AND c.relkind IN ('r', 'p', 'v') AND c.relname <> 'hash_key' AND NOT has_table_privilege('postern_auditor', c.oid, 'SELECT') $$,
     'the auditor reads every table and view but the key of the hashes');
+
+-- Exactly these functions and writable tables, beside what everyone may: now, mode, setting, unit_text.
+-- Who adds one says here who may.
+SELECT set_eq($$ SELECT r.rolname::text, p.proname::text FROM pg_roles r CROSS JOIN pg_proc p
+                      WHERE p.pronamespace IN ('postern'::regnamespace, 'api_v1'::regnamespace)
+                        AND r.rolname LIKE 'postern\_%' AND r.rolname NOT IN ('postern_owner', 'postern_test_clock')
+                        AND has_function_privilege(r.oid, p.oid, 'EXECUTE') AND NOT has_function_privilege('public', p.oid, 'EXECUTE')
+                      GROUP BY 1, 2 $$,
+    $$ SELECT role, f FROM (VALUES
+  ('postern_analyst', 'ip_timeline is_ours measure_for mode_preview setting_interval time_text top_senders_between units_in
+    verdict_reasons'),
+  ('postern_api', 'make_statement request_unblock'),
+  ('postern_auditor', 'ip_timeline is_ours measure_for mode_preview setting_interval time_text top_senders_between units_in
+    verdict_reasons verify_audit'),
+  ('postern_desk', 'apply_complaint apply_verdict claim_complaints claim_verdicts commit_freeze due_timers expirable expire fire_timer mail_bounced
+    make_partitions note_apply_error raise_alarm seal_audit'),
+  ('postern_enforcer', 'claim_orders note_apply_error order_outcome raise_alarm reconcile reconcile_begin'),
+  ('postern_freezer', 'commit_freeze lock_unit transition'),
+  ('postern_ingest', 'make_partitions record_evidence take_partition'),
+  ('postern_mailer', 'claim_mail mail_bounced mail_outcome mail_sending note_apply_error raise_alarm settle_mail'),
+  ('postern_monitor', 'is_ours measure_for mode_preview setting_interval time_text verdict_reasons verify_audit'),
+  ('postern_officer', 'clear_alarm customers_import_apply customers_import_begin customers_import_diff decide_dispute expirable expire extend_deadline
+    ip_exempt ip_exempt_end ip_release ip_timeline is_ours make_statement measure_for mode_preview network_add
+    network_end never_block_add reporter_enrol request_unblock set_adapter set_adapter_limits set_mode set_setting
+    setting_interval settle_reply time_text top_senders_between units_in verdict_reasons verify_audit')) AS v (role, functions), regexp_split_to_table(functions, '\s+') AS f $$, 'who may call what');
+SELECT set_eq($$ SELECT p.proname::text FROM pg_proc p WHERE p.pronamespace IN ('postern'::regnamespace, 'api_v1'::regnamespace)
+                    AND has_function_privilege('public', p.oid, 'EXECUTE') $$, ARRAY['now', 'mode', 'setting', 'unit_text'], 'and what everyone may');
+SELECT set_eq($$ SELECT r.rolname::text, c.relname::text FROM pg_roles r CROSS JOIN pg_class c
+                      WHERE c.relnamespace IN ('postern'::regnamespace, 'api_v1'::regnamespace) AND c.relkind IN ('r', 'p', 'v')
+                        AND r.rolname LIKE 'postern\_%' AND r.rolname NOT IN ('postern_owner', 'postern_test_clock')
+                        AND (has_any_column_privilege(r.oid, c.oid, 'INSERT') OR has_any_column_privilege(r.oid, c.oid, 'UPDATE')
+                             OR has_table_privilege(r.oid, c.oid, 'DELETE')) $$,
+    $$ SELECT role, f FROM (VALUES
+  ('postern_freezer', 'ip_freeze'),
+  ('postern_ingest', 'bus_offset bus_producer exporter_ledger exporter_loss scorer_input_applied smtp_activity unit_envelope
+    unit_waiting verdict')) AS v (role, tables), regexp_split_to_table(tables, '\s+') AS f $$, 'who may write where');
 
 -- the scorer
 SELECT t.may('postern_ingest', $$SELECT postern.take_partition(0, 8, 'scorer-1')$$, 'take a partition');
@@ -96,5 +132,10 @@ SELECT t.may('postern_monitor', $$SELECT * FROM postern.due; SELECT * FROM poste
 SELECT t.may_not('postern_monitor', $$SELECT * FROM postern.outbox$$, 'read mails');
 SELECT t.may_not('postern_monitor', $$SELECT postern.set_mode('shadow', 'x')$$, 'change the mode');
 SELECT t.may_not('test_officer', $$CREATE FUNCTION postern.f() RETURNS int LANGUAGE sql AS 'SELECT 1'$$, 'create anything in the schema');
+SELECT t.may('postern_desk', $$SELECT postern.seal_audit(10)$$, 'seal the audit');
+SELECT t.may_not('postern_desk', $$SELECT * FROM postern.verify_audit()$$, 'read it');
+SELECT t.may_not('postern_mailer', $$SELECT postern.seal_audit(10)$$, 'seal the audit');
+SELECT t.may('postern_auditor', $$SELECT * FROM postern.verify_audit(); SELECT * FROM api_v1.audit_seals$$, 'verify the audit');
+SELECT t.may('test_officer', $$SELECT postern.ip_exempt_end('192.0.2.4', 'over', 'me')$$, 'end an exemption');
 DROP ROLE test_officer;
 SELECT finish();
