@@ -18,6 +18,7 @@ int cmd_schema(int argc, char **argv);
 int cmd_networks(int argc, char **argv);
 int cmd_customers(int argc, char **argv);
 int cmd_reporters(int argc, char **argv);
+int cmd_mail(int argc, char **argv);
 int cmd_ip(int argc, char **argv);
 int cmd_mode(int argc, char **argv);
 int cmd_audit(int argc, char **argv);

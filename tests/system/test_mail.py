@@ -176,6 +176,31 @@ def test_the_html_of_every_kind_is_well_formed(desk, mail_server, unit):
         assert page.count("<table") >= 1 and unit in page
 
 
+def test_a_preview_says_what_the_mail_says_and_sends_nothing(desk, mail_server):
+    warn(desk)
+    case = desk.value("SELECT public_id FROM postern.spam_case")
+    shown = desk.cli("mail", "preview", "warning", "--case", case.lower()).stdout
+    by_number = desk.cli("mail", "preview", "warning", "--case", str(int(case[9:]))).stdout
+    assert row(desk)[:2] == ("pending", 0)
+    mailer(desk, mail_server)
+    desk.wait_mail("warning")
+    message = parsed(mail_server.taken[0])
+    assert f"To: desk@example.org\nSubject: {message['Subject'][:40]}" in shown
+    # Between them a minute may have passed, and the mail names minutes.
+    minutes = re.compile(r"\d\d:\d\d ")
+    assert minutes.sub("", text_of(message)).strip() in minutes.sub("", shown)
+    assert minutes.sub("", by_number) == minutes.sub("", shown)
+    page = desk.cli("mail", "preview", "warning", "--case", case, "--html", "--locale", "de").stdout
+    assert page.startswith("<!DOCTYPE html>") and "unerwünschte Mails" in page
+    assert "no case PST-1" in desk.cli("mail", "preview", "warning", "--case", "PST-1",
+                                       status=1).stderr
+    assert "never had a block" in desk.cli("mail", "preview", "blocked", "--case", case,
+                                           status=1).stderr
+    desk.cli("mail", "preview", "warning", status=2)
+    desk.cli("mail", "preview", "birthday", "--case", case, status=1)
+    assert len(mail_server.taken) == 1
+
+
 def test_later_mails_refer_to_the_first_of_the_case(desk, mail_server):
     warn(desk)
     mailer(desk, mail_server)
