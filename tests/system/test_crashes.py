@@ -76,8 +76,9 @@ def warn_many(desk, count):
     desk.query(
         "SELECT postern.record_evidence(0, n, 'complaint', 'arf', 'abuse', 'spam',"
         " ('198.18.' || n / 250 || '.' || n %% 250 + 1)::inet, 0, postern.now(), postern.now(),"
-        " 'spam-' || n || '@x.example', 'x.example', 'reporter.example', true, 'report-' || n, NULL,"
-        " 1, 2000, sha256(n::text::bytea)) FROM generate_series(0, %s - 1) AS n", count)
+        " 'spam-' || n || '@x.example', 'x.example', 'reporter.example', true, 'report-' || n,"
+        " NULL, 1, 2000, sha256(n::text::bytea)) FROM generate_series(0, %s - 1) AS n",
+        count)
     assert desk.query("SELECT postern.apply_complaint(id) AS became, count(*)"
                       " FROM postern.complaint GROUP BY 1") == [("warned", count)]
 
