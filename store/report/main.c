@@ -17,8 +17,10 @@ static const PstConfRow rows[] = {
 
 static const char description[] =
     "Health, new blocks and warnings with their reasons, releases, deadlines, top senders,\n"
-    "complaints by source, verdicts that nobody was told about, how long everything took, losses\n"
-    "per exporter, alarms. Reads only; role postern_analyst suffices. Every time is UTC; a period\n"
+    "complaints by source, verdicts that nobody was told about, false alarms, the trend of 30 "
+    "days,\n"
+    "how long everything took, losses per exporter, alarms. Reads only; role postern_analyst "
+    "suffices. Every time is UTC; a period\n"
     "begins at midnight UTC, a week on Monday. The same period gives the same report, as far as\n"
     "nothing of it is still going on.\n"
     "\n"

@@ -11,9 +11,12 @@
 /* The sentence that weighs most; the others stand in the case. */
 #define FIRST_REASON "split_part(reason, ' | ', 1) AS reason"
 
+/* Rates and trends want thirty days, or the whole period if that is longer. */
+#define SINCE "least($1::timestamptz, $2::timestamptz - interval '30 days')"
+
 const ReportSection report_sections[] = {
     SECTION("health", "Health", "",
-            "SELECT what, value, state FROM ("
+            "SELECT what, state, value FROM ("
             " SELECT 1 AS place, 'mode' AS what, postern.mode() AS value,"
             "  CASE postern.mode() WHEN 'enforce' THEN 'ok' ELSE 'only recorded' END AS state"
             " UNION ALL SELECT 2, 'rows that are due now', sum(count)::text,"
@@ -46,6 +49,11 @@ const ReportSection report_sections[] = {
             "  CASE WHEN coalesce(oldest < postern.now() - interval '10 minutes', false)"
             "   THEN 'NOT SEALED since ' || to_char(oldest, 'YYYY-MM-DD HH24:MI:SS')"
             "   ELSE 'ok' END FROM api_v1.audit_unsealed"
+            " UNION ALL SELECT 11, 'differences found in the network', coalesce(sum(drift), 0)"
+            "  ::text, CASE WHEN NOT bool_and(switched_on) THEN 'SWITCHED OFF'"
+            "   WHEN bool_or(reconcile_error IS NOT NULL) THEN 'NOT KNOWN'"
+            "   WHEN sum(drift) > 0 THEN 'ORDERED AGAIN' ELSE 'ok' END"
+            "  FROM api_v1.adapters WHERE enabled"
             ") AS h ORDER BY place"),
     SECTION("new_blocks", "New blocks", "none",
             "SELECT blocked_at AS time, postern.unit_text(unit) AS address, customer, level,"
@@ -105,6 +113,34 @@ const ReportSection report_sections[] = {
             "SELECT kind, state, count(*) AS n, max(attempts) AS most_attempts"
             " FROM api_v1.mail_status WHERE created_at >= $1 AND created_at < $2"
             " GROUP BY kind, state ORDER BY kind, state"),
+    SECTION("false_positives", "False alarms among the blocks of at least 30 days", "no blocks",
+            "SELECT cause, coalesce(band, '-') AS band, count(*) AS blocks,"
+            " count(*) FILTER (WHERE false_positive) AS false_positives,"
+            " round(100.0 * count(*) FILTER (WHERE false_positive) / count(*), 1) AS percent"
+            " FROM api_v1.block_history WHERE blocked_at < $2"
+            " AND blocked_at >= " SINCE ""
+            " GROUP BY 1, 2 ORDER BY blocks DESC, 1, 2"),
+    SECTION("trend", "Thirty days and more, a mark a day", "",
+            "SELECT what, sum(n) AS total, max(n) AS most_a_day,"
+            " string_agg(substr('▁▂▃▄▅▆▇█', 1 + (7 * n / greatest(most, 1))::int, 1), ''"
+            "  ORDER BY day) AS trend, array_agg(n ORDER BY day) AS days"
+            " FROM (SELECT what, kind.place, day, count(at) AS n, max(count(at)) OVER (PARTITION "
+            "BY what)"
+            "   AS most FROM (VALUES (1, 'blocks'), (2, 'warnings'), (3, 'complaints'),"
+            "    (4, 'verdicts that flag or block')) AS kind (place, what)"
+            "   CROSS JOIN generate_series(" SINCE ","
+            "    $2::timestamptz - interval '1 day', interval '1 day') AS day"
+            "   LEFT JOIN (SELECT 1, blocked_at FROM api_v1.block_history"
+            "     WHERE blocked_at >= " SINCE ""
+            "    UNION ALL SELECT 2, opened_at FROM api_v1.deadlines"
+            "     WHERE opened_at >= " SINCE ""
+            "    UNION ALL SELECT 3, received_at FROM api_v1.complaints"
+            "     WHERE received_at >= " SINCE ""
+            "    UNION ALL SELECT 4, crossed_at FROM api_v1.verdicts WHERE band <> 'watch'"
+            "     AND crossed_at >= " SINCE ") AS seen (place, at)"
+            "    ON seen.place = kind.place AND at >= day AND at < day + interval '1 day'"
+            "   GROUP BY what, kind.place, day) AS d"
+            " GROUP BY what, place ORDER BY place"),
     SECTION("times", "How long it took (seconds)", "",
             "SELECT what, count(s) AS n,"
             " round(percentile_cont(0.5) WITHIN GROUP (ORDER BY s)::numeric, 1) AS p50_s,"

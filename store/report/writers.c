@@ -3,6 +3,9 @@
 
 #include "report.h"
 
+#define TEXT_WIDTH  100 /* columns of a terminal */
+#define TEXT_INDENT 6
+
 /* "2026-05-01 12:34:56.789+00" */
 static gboolean is_time(const char *value)
 {
@@ -48,25 +51,97 @@ static char *heading(const PstPgRows *rows, int column)
     return g_strdelimit(g_strdup(pst_pg_column_name(rows, column)), "_", ' ');
 }
 
-static void text_table(FILE *out, const PstPgRows *rows)
+/* As many columns as fit beside each other, at least one; the others go below their row. */
+static int fitting(const int *widths, int columns)
 {
-    int columns = pst_pg_columns(rows), n = pst_pg_count(rows);
-    g_autofree int *widths = g_new0(int, columns);
-    g_autoptr(GPtrArray) cells = g_ptr_array_new_with_free_func(g_free);
+    int used = 0;
+    for (int c = 0; c < columns; c++) {
+        used += 2 + widths[c];
+        if (used > TEXT_WIDTH)
+            return MAX(c, 1);
+    }
+    return columns;
+}
+
+/* Words of @text in lines of at most TEXT_WIDTH, indented. */
+static void put_wrapped(FILE *out, const char *text)
+{
+    g_auto(GStrv) words = g_strsplit(text, " ", -1);
+    int used = 0;
+    for (char **word = words; *word != NULL; word++) {
+        int len = (int)g_utf8_strlen(*word, -1);
+        if (used == 0 || used + 1 + len > TEXT_WIDTH) {
+            fprintf(out, "%s%*s%s", used > 0 ? "\n" : "", TEXT_INDENT, "", *word);
+            used = TEXT_INDENT + len;
+        } else {
+            fprintf(out, " %s", *word);
+            used += 1 + len;
+        }
+    }
+    fputc('\n', out);
+}
+
+/* The cells that did not fit: "hold until 2026-…, case id PST-…: the reason". */
+static void put_rest(FILE *out, GPtrArray *cells, int row, int columns, int from)
+{
+    g_autoptr(GString) text = g_string_new(NULL);
+    for (int c = from; c < columns; c++) {
+        const char *name = g_ptr_array_index(cells, c);
+        const char *value = g_ptr_array_index(cells, row * columns + c);
+        if (strcmp(value, "–") == 0 || strcmp(value, "0") == 0)
+            continue; /* nothing to say */
+        gboolean speaks = strcmp(name, "reason") == 0 || strcmp(name, "detail") == 0;
+        g_string_append_printf(text, "%s%s%s%s",
+                               text->len == 0 ? ""
+                               : speaks       ? ": "
+                                              : ", ",
+                               speaks ? "" : name, speaks ? "" : " ", value);
+    }
+    if (text->len > 0)
+        put_wrapped(out, g_strdelimit(text->str, "\r\n\t", ' '));
+}
+
+/* The heading, then the rows, all columns of each after one another. Given. */
+static GPtrArray *table_cells(const PstPgRows *rows)
+{
+    GPtrArray *cells = g_ptr_array_new_with_free_func(g_free);
+    int columns = pst_pg_columns(rows);
     for (int c = 0; c < columns; c++)
         g_ptr_array_add(cells, heading(rows, c));
-    for (int r = 0; r < n; r++)
+    for (int r = 0; r < pst_pg_count(rows); r++)
         for (int c = 0; c < columns; c++)
             g_ptr_array_add(cells, report_plain(pst_pg_text(rows, r, c)));
+    return cells;
+}
+
+static void put_row(FILE *out, GPtrArray *cells, const int *widths, int first, int shown)
+{
+    fputs("  ", out);
+    for (int c = 0; c < shown; c++)
+        put_cell(out, g_ptr_array_index(cells, first + c), widths[c], c == shown - 1);
+    fputc('\n', out);
+}
+
+static void text_table(FILE *out, const PstPgRows *rows)
+{
+    int columns = pst_pg_columns(rows);
+    g_autoptr(GPtrArray) cells = table_cells(rows);
+    g_autofree int *widths = g_new0(int, columns);
     for (guint i = 0; i < cells->len; i++) {
         int len = (int)g_utf8_strlen(g_ptr_array_index(cells, i), -1);
         widths[i % (guint)columns] = MAX(widths[i % (guint)columns], len);
     }
-    for (guint i = 0; i < cells->len; i++) {
-        int c = (int)(i % (guint)columns);
-        fputs(c == 0 ? "  " : "", out);
-        put_cell(out, g_ptr_array_index(cells, i), widths[c], c == columns - 1);
-        fputs(c == columns - 1 ? "\n" : "", out);
+    int shown = fitting(widths, columns), used = 0;
+    for (int c = 0; c < shown; c++)
+        used += 2 + widths[c];
+    for (int row = 0; row <= pst_pg_count(rows); row++) {
+        /* The last column alone is too wide: where its value fits, it stays in its row. */
+        const char *last = g_ptr_array_index(cells, row * columns + columns - 1);
+        gboolean fits = shown == columns - 1 && row > 0 &&
+                        used + 2 + (int)g_utf8_strlen(last, -1) <= TEXT_WIDTH;
+        put_row(out, cells, widths, row * columns, fits ? columns : shown);
+        if (row > 0 && !fits)
+            put_rest(out, cells, row, columns, shown);
     }
 }
 

@@ -12,7 +12,7 @@ from desk import CUSTOMERS, ENGLISH, GERMAN, STRANGER, Desk
 
 SECTIONS = ["health", "new_blocks", "new_warnings", "releases", "deadlines", "shadow_actions",
             "top_senders", "repeat_offenders", "complaints", "unparsed", "not_acted_on", "mails",
-            "times", "exporter_loss", "alarms"]
+            "false_positives", "trend", "times", "exporter_loss", "alarms"]
 
 
 def report(desk, *arguments, role="postern_analyst", status=0):
@@ -52,6 +52,26 @@ def test_text_tells_a_person_what_happened(eventful):
                   "200 (2.000 %)", "first sighting to block"):
         assert words in text, f"{words}:\n{text}"
     assert "postern.smtp_activity" not in text and "{" not in text
+
+
+def test_text_fits_a_terminal_and_a_long_reason_stands_below_its_row(eventful):
+    lines = report(eventful, "--at", "2026-06-03").stdout.splitlines()
+    assert max(map(len, lines)) <= 100, max(lines, key=len)
+    row = next(i for i, line in enumerate(lines) if GERMAN in line and "block" not in line[:4])
+    assert "420 new mail connections" in " ".join(lines[row:row + 3])
+    assert lines[row + 1].startswith("      ") and "case id PST-" in " ".join(lines[row:row + 3])
+
+
+def test_thirty_days_and_false_alarms(eventful):
+    eventful.cli("ip", "release", GERMAN, "--reason", "newsletter", "--false-positive")
+    sections = as_json(eventful, "--at", "2026-06-03")["sections"]
+    trend = {row["what"]: row for row in sections["trend"]}
+    assert trend["blocks"]["days"] == [0] * 29 + [1]
+    assert trend["blocks"]["trend"] == "▁" * 29 + "█"
+    assert trend["complaints"]["total"] == 1 and trend["warnings"]["total"] == 1
+    assert trend["verdicts that flag or block"]["total"] == 2
+    assert sections["false_positives"] == [{
+        "cause": "verdict", "band": "block", "blocks": 1, "false_positives": 1, "percent": 100.0}]
 
 
 def test_json_has_every_section_with_numbers_as_numbers(eventful):
