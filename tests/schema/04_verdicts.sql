@@ -2,7 +2,7 @@
 -- What verdicts do.
 \ir support.sql
 SELECT t.enforce();
-SELECT plan(46);
+SELECT plan(47);
 
 -- watch
 SELECT is(t.hit('192.0.2.1', 'watch'), 'watched', 'watch: the unit is watched');
@@ -80,4 +80,6 @@ SELECT is((SELECT ceiling FROM postern.scorer_input WHERE unit = '198.51.100.0/2
 SELECT t.later('30 minutes');
 SELECT t.timers();
 SELECT is((SELECT ceiling FROM postern.scorer_input WHERE unit = '198.51.100.0/24' ORDER BY id DESC LIMIT 1), 0::float8, 'and its end');
+SELECT set_eq($$ SELECT proname::text FROM pg_proc WHERE pronamespace = 'postern'::regnamespace AND 'enable_seqscan=off' = ANY (proconfig) $$,
+    ARRAY['apply_verdict', 'apply_complaint', 'fire_timer'], 'plans made while tables are small stay good when they have grown');
 SELECT finish();
