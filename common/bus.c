@@ -239,3 +239,14 @@ void pst_bus_commit(PstBus *bus, const char *topic, gint32 partition, gint64 pos
     if (bus->subscribed && position >= 0)
         bus->backend->commit(bus, topic, partition, position);
 }
+
+void pst_bus_keep(PstBus *bus, const char *topic, gint32 partition, gint64 position)
+{
+    if (bus->subscribed && bus->backend->keep != NULL)
+        bus->backend->keep(bus, topic, partition, position);
+}
+
+char *pst_bus_identity(PstBus *bus, GError **error)
+{
+    return bus->backend->identity(bus, error);
+}

@@ -30,6 +30,8 @@ typedef struct {
     gboolean (*bounds)(PstBus *bus, const char *topic, gint32 partition, gint64 *out_first,
                        gint64 *out_end, GError **error);
     void (*commit)(PstBus *bus, const char *topic, gint32 partition, gint64 position);
+    void (*keep)(PstBus *bus, const char *topic, gint32 partition, gint64 position); /* or NULL */
+    char *(*identity)(PstBus *bus, GError **error);
 } PstBusBackend;
 
 struct PstBus {

@@ -115,6 +115,16 @@ static void embedded_commit(PstBus *bus, const char *topic, gint32 partition, gi
     bus_inbox_commit(embedded(bus)->inbox, topic, partition, position);
 }
 
+static void embedded_keep(PstBus *bus, const char *topic, gint32 partition, gint64 position)
+{
+    bus_inbox_keep(embedded(bus)->inbox, topic, partition, position);
+}
+
+static char *embedded_identity(PstBus *bus, GError **error)
+{
+    return bus_file_identity(embedded(bus)->file, error);
+}
+
 static const PstBusBackend backend = {
     .close = embedded_close,
     .ensure_topic = embedded_ensure_topic,
@@ -126,6 +136,8 @@ static const PstBusBackend backend = {
     .poll = embedded_poll,
     .bounds = embedded_bounds,
     .commit = embedded_commit,
+    .keep = embedded_keep,
+    .identity = embedded_identity,
 };
 
 PstBus *pst_bus_embedded_open(const char *rest, const PstBusOptions *options, GError **error)

@@ -434,6 +434,20 @@ gboolean bus_file_check_place(BusFile *file, GError **error)
     return FALSE;
 }
 
+char *bus_file_identity(const BusFile *file, GError **error)
+{
+    struct statx now;
+    if (statx(AT_FDCWD, file->path, 0, STATX_INO | STATX_BTIME, &now) != 0) {
+        g_set_error(error, PST_ERROR, PST_ERROR_IO, "embedded bus %s: %s", file->path,
+                    g_strerror(errno));
+        return NULL;
+    }
+    gboolean told = (now.stx_mask & STATX_BTIME) != 0; /* not by every file system */
+    return g_strdup_printf("embedded %" G_GUINT64_FORMAT " %" G_GINT64_FORMAT ".%09u",
+                           (guint64)now.stx_ino, told ? (gint64)now.stx_btime.tv_sec : 0,
+                           told ? now.stx_btime.tv_nsec : 0);
+}
+
 /* --- transactions -------------------------------------------------------------------------- */
 
 gboolean bus_file_begin(BusFile *file, gboolean to_write, GError **error)

@@ -37,6 +37,9 @@ void bus_file_set_stop(BusFile *file, const gint *stop);
 /* FALSE (IO): the path now leads to another file, or to none; what we write would be lost. */
 gboolean bus_file_check_place(BusFile *file, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
+/* A name that only this file has: inode and time of birth. @error IO. Given (g_free). */
+char *bus_file_identity(const BusFile *file, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
 /* Begins to write (BEGIN IMMEDIATE) or to read one state. */
 gboolean bus_file_begin(BusFile *file, gboolean to_write, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 gboolean bus_file_commit(BusFile *file, GError **error) G_GNUC_WARN_UNUSED_RESULT;

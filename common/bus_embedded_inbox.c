@@ -24,6 +24,7 @@ typedef struct {
     gint64 slot;
     gint64 position; /* of the next message; −1: we do not read it */
     gint64 noted;    /* what the owner is done with; −1: nothing yet */
+    gint64 kept;     /* … and retention must leave, all the same */
     gboolean unsaved;
 } Part;
 
@@ -97,7 +98,12 @@ static gint64 start_position(const char *topic, gint32 partition, gint64 wanted,
 static gboolean assign(BusInbox *inbox, const char *topic, gint32 partition, gint64 slot,
                        GError **error)
 {
-    Part part = {.topic = topic, .partition = partition, .slot = slot, .position = -1, .noted = -1};
+    Part part = {.topic = topic,
+                 .partition = partition,
+                 .slot = slot,
+                 .position = -1,
+                 .noted = -1,
+                 .kept = G_MAXINT64};
     gint64 wanted = PST_BUS_OLDEST;
     gint64 end;
     if (!bus_file_get_end(inbox->file, slot, &end, error))
@@ -233,8 +239,8 @@ static gboolean note_parts(BusInbox *inbox, GError **error)
 {
     for (guint i = 0; i < inbox->parts->len; i++) {
         const Part *part = &g_array_index(inbox->parts, Part, i);
-        if (part->unsaved &&
-            !bus_file_note_reader(inbox->file, inbox->group, part->slot, part->noted, error))
+        if (part->unsaved && !bus_file_note_reader(inbox->file, inbox->group, part->slot,
+                                                   MIN(part->noted, part->kept), error))
             return FALSE;
     }
     return bus_file_commit(inbox->file, error);
@@ -266,6 +272,18 @@ void bus_inbox_commit(BusInbox *inbox, const char *topic, gint32 partition, gint
             continue;
         part->unsaved |= part->noted != position;
         part->noted = position;
+        return;
+    }
+}
+
+void bus_inbox_keep(BusInbox *inbox, const char *topic, gint32 partition, gint64 position)
+{
+    for (guint i = 0; i < inbox->parts->len; i++) {
+        Part *part = &g_array_index(inbox->parts, Part, i);
+        if (part->partition != partition || strcmp(part->topic, topic) != 0)
+            continue;
+        part->unsaved |= part->kept != position && part->noted >= 0;
+        part->kept = position;
         return;
     }
 }

@@ -17,3 +17,4 @@ void bus_inbox_free(BusInbox *inbox);
 gssize bus_inbox_poll(BusInbox *inbox, int timeout_ms, PstBusMessage *out, gsize max,
                       GError **error);
 void bus_inbox_commit(BusInbox *inbox, const char *topic, gint32 partition, gint64 position);
+void bus_inbox_keep(BusInbox *inbox, const char *topic, gint32 partition, gint64 position);

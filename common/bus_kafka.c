@@ -287,6 +287,22 @@ static gboolean kafka_bounds(PstBus *bus, const char *topic, gint32 partition, g
 
 /* --- the bus ------------------------------------------------------------------------------- */
 
+static char *kafka_identity(PstBus *bus, GError **error)
+{
+    BusKafka *self = bus_kafka(bus);
+    rd_kafka_t *client = bus_kafka_producer(self, error);
+    if (client == NULL)
+        return NULL;
+    char *id = rd_kafka_clusterid(client, ANSWER_MS);
+    if (id == NULL) {
+        bus_kafka_fail(error, RD_KAFKA_RESP_ERR__TIMED_OUT, "ask for the cluster's name", NULL);
+        return NULL;
+    }
+    char *identity = g_strdup_printf("kafka %s", id);
+    rd_kafka_mem_free(client, id);
+    return identity;
+}
+
 static char *kafka_trouble(PstBus *bus)
 {
     return g_strdup(bus_kafka(bus)->trouble);
@@ -316,6 +332,7 @@ static const PstBusBackend backend = {
     .poll = bus_kafka_poll,
     .bounds = kafka_bounds,
     .commit = bus_kafka_commit,
+    .identity = kafka_identity,
 };
 
 static gboolean check_brokers(const char *brokers, GError **error)

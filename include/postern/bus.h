@@ -153,6 +153,15 @@ gssize pst_bus_poll(PstBus *bus, int timeout_ms, PstBusMessage *out, gsize max, 
 gboolean pst_bus_bounds(PstBus *bus, const char *topic, gint32 partition, gint64 *out_first,
                         gint64 *out_end, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
+/* The name of this very bus: another one at the same place has another name. Embedded: a file that
+ * was moved keeps it, a copy does not have it. Kafka: of the cluster. @error AWAY, IO. Given
+ * (g_free). */
+char *pst_bus_identity(PstBus *bus, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* From now on retention leaves messages from @position on where they are, although positions after
+ * them are committed (embedded; Kafka keeps to its own retention). */
+void pst_bus_keep(PstBus *bus, const char *topic, gint32 partition, gint64 position);
+
 /* Tells the bus what PostgreSQL has committed, best effort: for lag tools (Kafka) and as the guard
  * of retention (embedded). Never the truth. */
 void pst_bus_commit(PstBus *bus, const char *topic, gint32 partition, gint64 position);
