@@ -22,7 +22,9 @@ typedef struct {
     const ConsumeOptions *o;
     Meters *meters;
     char *owner;            /* host and process, for people */
+    PartitionConf conf;     /* of all partitions */
     guint32 count;          /* partitions of the bus */
+    PstMono *snapshot_due;  /* count of them */
     Partition **partitions; /* count of them; NULL: not ours */
     GError *fatal;          /* why we cannot go on, found inside a callback */
     PstMono lag_next;
@@ -87,8 +89,7 @@ static void drop_partition(Consumer *c, guint32 number)
 static gboolean try_take(Consumer *c, gpointer user, GError **error)
 {
     guint32 number = GPOINTER_TO_UINT(user);
-    c->partitions[number] =
-        partition_take(c->o->sink, c->o->engine, number, c->count, c->owner, c->meters, error);
+    c->partitions[number] = partition_take(&c->conf, number, error);
     return c->partitions[number] != NULL;
 }
 
@@ -96,6 +97,7 @@ typedef struct {
     const char *topic;
     guint32 partition;
     gint64 first, end;
+    gint64 from; /* where to read on */
 } Bounds;
 
 static gboolean try_bounds(Consumer *c, gpointer user, GError **error)
@@ -103,6 +105,21 @@ static gboolean try_bounds(Consumer *c, gpointer user, GError **error)
     Bounds *bounds = user;
     return pst_bus_bounds(c->o->bus, bounds->topic, (gint32)bounds->partition, &bounds->first,
                           &bounds->end, error);
+}
+
+static gboolean try_assigned(Consumer *c, gpointer user, GError **error)
+{
+    Bounds *bounds = user;
+    return partition_assigned(c->partitions[bounds->partition], bounds->topic, bounds->first,
+                              bounds->end, &bounds->from, error);
+}
+
+/* Each at its own moment: no two pauses follow each other, no two are in memory. */
+static void plan_first_snapshot(Consumer *c, guint32 number)
+{
+    gint64 every_ms = c->o->snapshot_every_s * 1000;
+    gint64 wait_ms = every_ms * (number + 1) / c->count;
+    c->snapshot_due[number] = pst_mono_add(pst_mono_now(), pst_span_ms(wait_ms));
 }
 
 static gboolean on_assigned(gpointer user, const char *topic, gint32 number, gint64 *out_position)
@@ -116,7 +133,12 @@ static gboolean on_assigned(gpointer user, const char *topic, gint32 number, gin
     if (c->partitions[number] == NULL && !persist(c, c->meters->database_away, "database", try_take,
                                                   GUINT_TO_POINTER(number), &c->fatal))
         return FALSE;
-    *out_position = partition_assigned(c->partitions[number], topic, bounds.first, bounds.end);
+    if (!persist(c, c->meters->database_away, "database", try_assigned, &bounds, &c->fatal)) {
+        drop_partition(c, (guint32)number);
+        return FALSE;
+    }
+    *out_position = bounds.from;
+    plan_first_snapshot(c, (guint32)number);
     count_partitions(c);
     return TRUE;
 }
@@ -126,6 +148,49 @@ static void on_revoked(gpointer user, const char *topic, gint32 number)
     Consumer *c = user;
     if (number >= 0 && (guint32)number < c->count)
         drop_partition(c, (guint32)number);
+}
+
+/* ---- snapshots ---- */
+
+/* What is older than the oldest snapshot is of no use to anybody; what is younger may be needed to
+ * rebuild from it. One that could not be written holds nothing back. */
+static void snapshot_done(Consumer *c, const SnapshotDone *done)
+{
+    meters_snapshot(c->meters, done);
+    gint64 keep = done->oldest >= 0 ? done->oldest : G_MAXINT64;
+    pst_bus_keep(c->o->bus, PST_TOPIC_SMTP, (gint32)done->partition, keep);
+}
+
+static void collect_snapshot(Consumer *c, gboolean wait)
+{
+    SnapshotDone done;
+    if (c->o->snapshots != NULL && snapshots_collect(c->o->snapshots, wait, &done))
+        snapshot_done(c, &done);
+}
+
+/* Right after a commit: then the state is what PostgreSQL has. */
+static void snapshot_if_due(Consumer *c, guint32 number)
+{
+    Partition *p = c->partitions[number];
+    PstMono now = pst_mono_now();
+    if (!partition_has_news(p) || now.ns < c->snapshot_due[number].ns ||
+        snapshots_busy(c->o->snapshots))
+        return;
+    partition_snapshot(p);
+    c->snapshot_due[number] = pst_mono_add(now, pst_span_s(c->o->snapshot_every_s));
+}
+
+static void take_last_snapshots(Consumer *c)
+{
+    for (guint32 i = 0; i < c->count; i++) {
+        Partition *p = c->partitions[i];
+        if (p == NULL || !partition_has_news(p))
+            continue;
+        collect_snapshot(c, TRUE);
+        partition_snapshot(p);
+        pst_run_tick(c->o->run);
+    }
+    collect_snapshot(c, TRUE);
 }
 
 /* ---- ticks ---- */
@@ -170,6 +235,7 @@ static gboolean commit(Consumer *c, guint32 number, GError **error)
         if (partition_position(p, topics[t]) != PST_BUS_OLDEST)
             pst_bus_commit(c->o->bus, topics[t], (gint32)number, partition_position(p, topics[t]));
     meters_engine(c->meters, number, partition_engine_stats(p));
+    snapshot_if_due(c, number);
     return TRUE;
 }
 
@@ -278,6 +344,14 @@ static gboolean try_topics(Consumer *c, gpointer user, GError **error)
     return TRUE;
 }
 
+static gboolean try_identity(Consumer *c, gpointer user, GError **error)
+{
+    g_autofree char *bus = pst_bus_identity(c->o->bus, error);
+    if (bus != NULL)
+        snapshots_name_bus(c->o->snapshots, bus);
+    return bus != NULL;
+}
+
 static gboolean try_subscribe(Consumer *c, gpointer user, GError **error)
 {
     PstBusAssignment assignment = {.assigned = on_assigned, .revoked = on_revoked, .user = c};
@@ -289,6 +363,9 @@ static gboolean join(Consumer *c, GError **error)
     gint32 counts[2] = {0};
     if (!persist(c, c->meters->bus_away, "bus", try_topics, counts, error))
         return FALSE;
+    if (c->o->snapshots != NULL &&
+        !persist(c, c->meters->bus_away, "bus", try_identity, NULL, error))
+        return FALSE;
     if (counts[0] != counts[1] || counts[0] < 1 || counts[0] > PST_PARTITIONS_MAX) {
         g_set_error(error, PST_ERROR, PST_ERROR_USAGE,
                     "%s has %d partitions and %s has %d: both need the same number, 1 to %d "
@@ -298,6 +375,8 @@ static gboolean join(Consumer *c, GError **error)
     }
     c->count = (guint32)counts[0];
     c->partitions = g_new0(Partition *, c->count);
+    c->snapshot_due = g_new0(PstMono, c->count);
+    c->conf.partitions = c->count;
     return persist(c, c->meters->bus_away, "bus", try_subscribe, NULL, error);
 }
 
@@ -305,6 +384,11 @@ gboolean consume_take(const ConsumeOptions *options, GError **error)
 {
     Consumer c = {.o = options, .meters = options->meters};
     c.owner = g_strdup_printf("%s:%d", g_get_host_name(), (int)getpid());
+    c.conf = (PartitionConf){.sink = options->sink,
+                             .engine = options->engine,
+                             .snapshots = options->snapshots,
+                             .owner = c.owner,
+                             .meters = options->meters};
     g_autoptr(GError) why = NULL;
     pst_run_ready(options->run); /* from here on /readyz tells what is away */
     gboolean going = join(&c, &why);
@@ -314,13 +398,17 @@ gboolean consume_take(const ConsumeOptions *options, GError **error)
             pst_log(PST_LOG_NOTICE, "configuration", "every key of the scorer needs a restart");
         going = poll_once(&c, &why);
         show_lag(&c);
+        collect_snapshot(&c, FALSE);
     }
-    if (why == NULL)
+    if (why == NULL) {
         commit_the_rest(&c);
+        take_last_snapshots(&c);
+    }
     pst_bus_close(options->bus);
     for (guint32 i = 0; i < c.count; i++)
         partition_free(c.partitions[i]);
     g_free(c.partitions);
+    g_free(c.snapshot_due);
     g_free(c.owner);
     g_clear_error(&c.fatal);
     if (why != NULL)

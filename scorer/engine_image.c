@@ -54,27 +54,13 @@ char *engine_digest(const Engine *engine)
     return g_strdup(g_checksum_get_string(hash));
 }
 
-/* Tells damage, not malice: a state is our own file. */
-static guint64 checksum(const guint8 *data, gsize len)
-{
-    const guint64 odd = G_GUINT64_CONSTANT(0x9e3779b97f4a7c15);
-    guint64 sum = len;
-    for (gsize at = 0; at < len; at += sizeof(guint64)) {
-        guint64 word = 0;
-        memcpy(&word, data + at, MIN(len - at, sizeof word));
-        sum = (sum ^ word) * odd;
-        sum ^= sum >> 29;
-    }
-    return sum;
-}
-
 void engine_serialise(const Engine *engine, GByteArray *out)
 {
     g_assert(engine->verdicts->len == 0 && activity_rows(engine->activity) == 0);
     guint first = out->len;
     Image image = {.bytes = out};
     write_state(engine, &image);
-    guint64 sum = checksum(out->data + first, out->len - first);
+    guint64 sum = image_checksum(out->data + first, out->len - first);
     image_put(&image, &sum, sizeof sum);
 }
 
@@ -140,20 +126,21 @@ Engine *engine_load(const EngineConf *conf, guint32 partition, const guint8 *dat
     PstCursor from = pst_cursor(data, len);
     Head expected, head;
     make_head(conf, partition, &expected);
+    guint64 sum = 0;
     /* NOLINTNEXTLINE(bugprone-suspicious-memory-comparison): it holds doubles, none of them NaN */
-    if (!image_get(&from, &head, sizeof head) || memcmp(&head, &expected, sizeof head) != 0) {
+    if (len < sizeof head + sizeof sum || !image_get(&from, &head, sizeof head) ||
+        memcmp(&head, &expected, sizeof head) != 0) {
         g_set_error(error, PST_ERROR, PST_ERROR_CORRUPT,
                     "state of partition %u: written by another version, configuration, partition "
                     "or machine; rebuild it from the log",
                     partition);
         return NULL;
     }
-    guint64 sum = 0;
-    gsize body = len - MIN(len, sizeof sum);
-    memcpy(&sum, data + body, MIN(len, sizeof sum));
-    from.end -= len - body;
+    gsize body = len - sizeof sum;
+    memcpy(&sum, data + body, sizeof sum);
+    from.end -= sizeof sum;
     g_autoptr(Engine) engine = engine_new(conf, partition);
-    if (sum != checksum(data, body) || !read_state(engine, &from)) {
+    if (sum != image_checksum(data, body) || !read_state(engine, &from)) {
         g_set_error(error, PST_ERROR, PST_ERROR_CORRUPT,
                     "state of partition %u: cut short or damaged; rebuild it from the log",
                     partition);

@@ -29,11 +29,9 @@ static const GOptionEntry options[] = {
 static const char description[] =
     "The scorer reads postern.smtp and postern.evidence, keeps the detector's state of each\n"
     "partition in memory, and writes verdicts, activity, complaints and its own position in one\n"
-    "transaction a second. Killed at any point it goes on with the same verdicts: the state is "
-    "made\n"
-    "again from the bus. Run it as role postern_ingest. An embedded bus has one scorer; with "
-    "Kafka\n"
-    "several share the partitions.\n"
+    "transaction a second. Killed at any point it goes on with the same verdicts: the state comes\n"
+    "from a snapshot in --state and from the bus. Run it as role postern_ingest. An embedded bus\n"
+    "has one scorer; with Kafka several share the partitions.\n"
     "\n"
     "  postern-scorer --bus embedded:/var/lib/postern/bus.db \\\n"
     "      --database 'dbname=postern user=postern_ingest' --metrics 127.0.0.1:9102\n"
@@ -127,12 +125,18 @@ static gboolean run_scorer(PstRun *run, const Settings *settings, const EngineCo
     g_autoptr(PstPg) pg = pst_pg_open_lazy(settings->database, "postern-scorer", error);
     if (pg == NULL)
         return FALSE;
+    g_autofree char *folder = settings_snapshots(settings);
+    g_autoptr(Snapshots) snapshots = NULL;
+    if (folder != NULL && (snapshots = snapshots_open(folder, error)) == NULL)
+        return FALSE;
     PstSink *sink = writer_new_take(g_steal_pointer(&pg));
     ConsumeOptions consume_options = {
         .run = run,
         .bus = g_steal_pointer(&bus),
         .sink = sink,
         .engine = engine,
+        .snapshots = snapshots,
+        .snapshot_every_s = settings->snapshot_every_s,
         .meters = meters,
         .group = settings->group,
         .partitions = (guint32)settings->partitions,

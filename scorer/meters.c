@@ -47,6 +47,10 @@ void meters_init(Meters *m, PstStats *stats)
                        "Messages that the bus threw away before they were read.");
     m->rebuilt = counter(stats, "postern_scorer_rebuild_messages_total", NULL, NULL,
                          "Messages read again to rebuild the state after a start.");
+    m->snapshots = counter(stats, "postern_scorer_snapshots_total", "result", "written",
+                           "Snapshots of partitions' states.");
+    m->snapshots_failed = counter(stats, "postern_scorer_snapshots_total", "result", "failed",
+                                  "Snapshots of partitions' states.");
     m->ticks = counter(stats, "postern_scorer_ticks_total", NULL, NULL, "Ticks committed.");
     m->tick_us = pst_stats_cell(stats, PST_COUNTER_MICROS, "postern_scorer_tick_seconds_total",
                                 NULL, "Time spent committing ticks.");
@@ -67,6 +71,30 @@ void meters_lag(Meters *m, const char *topic, guint32 partition, guint64 message
     pst_cell_set(pst_stats_cell(m->stats, PST_GAUGE, "postern_scorer_lag_messages", labels,
                                 "Messages on the bus that are not committed yet."),
                  messages);
+}
+
+void meters_snapshot(Meters *m, const SnapshotDone *done)
+{
+    g_autofree char *labels = g_strdup_printf("partition=\"%u\"", done->partition);
+    pst_cell_add_owned(done->written ? m->snapshots : m->snapshots_failed, 1);
+    if (!done->written)
+        return;
+    const struct {
+        PstStatKind kind;
+        const char *name, *help;
+        guint64 value;
+    } rows[] = {
+        {PST_GAUGE, "postern_scorer_snapshot_time_seconds",
+         "When the newest snapshot was taken, UTC seconds.", (guint64)done->taken_s},
+        {PST_GAUGE, "postern_scorer_snapshot_bytes", "Size of the newest snapshot.", done->bytes},
+        {PST_GAUGE_MICROS, "postern_scorer_snapshot_pause_seconds",
+         "So long the stream stood for the newest snapshot.", (guint64)done->pause_us},
+        {PST_GAUGE_MICROS, "postern_scorer_snapshot_write_seconds",
+         "So long the newest snapshot was written beside.", (guint64)done->write_us},
+    };
+    for (gsize i = 0; i < G_N_ELEMENTS(rows); i++)
+        pst_cell_set(pst_stats_cell(m->stats, rows[i].kind, rows[i].name, labels, rows[i].help),
+                     rows[i].value);
 }
 
 void meters_engine(Meters *m, guint32 partition, const EngineStats *engine)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /* What the scorer counts and shows at /metrics. Cells are written by the consumer's thread only. */
-#include "engine.h"
+#include "snapshots.h"
 #include "stats.h"
 
 typedef struct {
@@ -13,9 +13,11 @@ typedef struct {
     PstCell *heartbeats;
     PstCell *verdicts[PST_BAND_COUNT];
     PstCell *complaints;
-    PstCell *inputs;     /* decisions applied */
-    PstCell *holes;      /* messages that retention threw away before they were read */
-    PstCell *rebuilt;    /* messages read again to rebuild state */
+    PstCell *inputs;    /* decisions applied */
+    PstCell *holes;     /* messages that retention threw away before they were read */
+    PstCell *rebuilt;   /* messages read again to rebuild state */
+    PstCell *snapshots; /* written */
+    PstCell *snapshots_failed;
     PstCell *ticks;      /* committed */
     PstCell *tick_us;    /* time spent committing, all ticks */
     PstCell *retries;    /* tries that found the database away */
@@ -27,6 +29,8 @@ typedef struct {
 } Meters;
 
 void meters_init(Meters *meters, PstStats *stats);
+/* What became of a snapshot. */
+void meters_snapshot(Meters *meters, const SnapshotDone *done);
 /* Messages of @topic not yet read in @partition. */
 void meters_lag(Meters *meters, const char *topic, guint32 partition, guint64 messages);
 /* The present values of a partition's engine. */

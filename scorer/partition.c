@@ -7,10 +7,11 @@
 #include "log.h"
 #include "postern/bus.h"
 #include "postern/unit.h"
+#include "recall.h"
 
 #define HOUR_NS (3600 * PST_NS_PER_S)
 
-enum { TICK_S = 1, TICK_SIGHTINGS = 10000, INPUTS_PAGE = 1000, ROWS_PAGE = 5000 };
+enum { TICK_S = 1, TICK_SIGHTINGS = 10000, INPUTS_PAGE = 1000 };
 
 typedef struct {
     PstEvidence *evidence;
@@ -33,19 +34,17 @@ typedef struct {
 } Tick;
 
 struct Partition {
-    PstSink *sink;
-    Meters *meters;
+    const PartitionConf *conf;
     Engine *engine;
     PstHold *hold; /* as PostgreSQL has it */
     char *subject; /* "partition 3", for the log */
     Tick tick;
     gint64 live_from[2]; /* messages before it were taken already: of smtp, of evidence */
+    gint64 saved_position, saved_input; /* of the newest snapshot of ours; −1: none */
 
     gboolean rebuilding;
     GArray *old_inputs;       /* PstInput: decisions applied before our time, in id order */
     guint old_inputs_applied; /* how many of them the engine has been given again */
-    GArray *learned;          /* PstEnvelope, of the database, until the log's bounds are known */
-    GArray *waiting;          /* PstWaitingDay, the same */
     GHashTable *old_marks;    /* producers' marks while rebuilding: as hold.producers */
     PstLogLimit malformed_limit;
 };
@@ -93,90 +92,27 @@ void partition_free(Partition *p)
     g_clear_pointer(&p->hold, pst_hold_free);
     g_clear_pointer(&p->old_inputs, g_array_unref);
     g_clear_pointer(&p->old_marks, g_hash_table_unref);
-    g_clear_pointer(&p->learned, g_array_unref);
-    g_clear_pointer(&p->waiting, g_array_unref);
     engine_free(p->engine);
     g_free(p->subject);
     g_free(p);
 }
 
-/* All decisions with @after < id ≤ @last, in order. Given. */
-static GArray *read_inputs(PstSink *sink, guint32 partition, gint64 after, gint64 last,
-                           GError **error)
-{
-    g_autoptr(GArray) all = g_array_new(FALSE, FALSE, sizeof(PstInput));
-    for (gboolean more = after < last; more;) {
-        g_autoptr(GArray) page = sink->inputs(sink, partition, after, INPUTS_PAGE, error);
-        if (page == NULL)
-            return NULL;
-        for (guint i = 0; i < page->len; i++) {
-            const PstInput *input = &g_array_index(page, PstInput, i);
-            if (input->id <= last)
-                g_array_append_val(all, *input);
-            after = input->id;
-        }
-        more = page->len == INPUTS_PAGE && after < last;
-    }
-    return g_steal_pointer(&all);
-}
-
-/* Everything learned of @partition that is in the database. Given. */
-static GArray *read_learned(PstSink *sink, guint32 partition, guint32 partitions, GError **error)
-{
-    g_autoptr(GArray) all = g_array_new(FALSE, FALSE, sizeof(PstEnvelope));
-    const PstEnvelope *last = NULL;
-    for (gboolean more = TRUE; more;) {
-        g_autoptr(GArray) page =
-            sink->envelopes(sink, partition, partitions, last, ROWS_PAGE, error);
-        if (page == NULL)
-            return NULL;
-        g_array_append_vals(all, page->data, page->len);
-        last = all->len > 0 ? &g_array_index(all, PstEnvelope, all->len - 1) : NULL;
-        more = page->len == ROWS_PAGE;
-    }
-    return g_steal_pointer(&all);
-}
-
-static GArray *read_waiting(PstSink *sink, guint32 partition, guint32 partitions, GError **error)
-{
-    g_autoptr(GArray) all = g_array_new(FALSE, FALSE, sizeof(PstWaitingDay));
-    const PstWaitingDay *last = NULL;
-    for (gboolean more = TRUE; more;) {
-        g_autoptr(GArray) page = sink->waiting(sink, partition, partitions, last, ROWS_PAGE, error);
-        if (page == NULL)
-            return NULL;
-        g_array_append_vals(all, page->data, page->len);
-        last = all->len > 0 ? &g_array_index(all, PstWaitingDay, all->len - 1) : NULL;
-        more = page->len == ROWS_PAGE;
-    }
-    return g_steal_pointer(&all);
-}
-
-Partition *partition_take(PstSink *sink, const EngineConf *conf, guint32 partition,
-                          guint32 partitions, const char *owner, Meters *meters, GError **error)
+Partition *partition_take(const PartitionConf *conf, guint32 partition, GError **error)
 {
     g_autoptr(Partition) p = g_new0(Partition, 1);
-    p->sink = sink;
-    p->meters = meters;
+    p->conf = conf;
     p->subject = g_strdup_printf("partition %u", partition);
-    p->engine = engine_new(conf, partition);
+    p->engine = engine_new(conf->engine, partition);
     engine_keep_rows(p->engine);
     p->tick.beats = g_array_new(FALSE, FALSE, sizeof(PstHeartbeat));
     p->tick.received = g_hash_table_new_full(received_hash, received_equal, g_free, NULL);
     p->tick.complaints = g_array_new(FALSE, FALSE, sizeof(Complaint));
     g_array_set_clear_func(p->tick.complaints, complaint_clear);
     p->old_marks = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
-    p->hold = sink->take(sink, partition, partitions, owner, error);
-    if (p->hold == NULL)
-        return NULL;
-    p->old_inputs = read_inputs(sink, partition, 0, p->hold->input_id, error);
-    if (p->old_inputs == NULL)
-        return NULL;
-    p->learned = read_learned(sink, partition, partitions, error);
-    if (p->learned == NULL)
-        return NULL;
-    p->waiting = read_waiting(sink, partition, partitions, error);
-    return p->waiting != NULL ? g_steal_pointer(&p) : NULL;
+    p->old_inputs = g_array_new(FALSE, FALSE, sizeof(PstInput));
+    p->saved_position = -1;
+    p->hold = conf->sink->take(conf->sink, partition, conf->partitions, conf->owner, error);
+    return p->hold != NULL ? g_steal_pointer(&p) : NULL;
 }
 
 guint32 partition_number(const Partition *p)
@@ -223,27 +159,36 @@ static void drop_outputs(Partition *p)
     g_array_unref(engine_take_waiting(p->engine));
 }
 
-/* What began before @first, the log's oldest message, comes from the database; the rest is in the
- * log. */
-static void restore_learned(Partition *p, gint64 first)
+#define ANOTHER_LOG G_MAXINT64
+
+/* What was learned before @first, the log's oldest message, comes from the database; the rest is in
+ * the log. */
+static gboolean restore_learned(Partition *p, gint64 first, GError **error)
 {
+    PstSink *sink = p->conf->sink;
+    guint32 number = p->hold->partition, n = p->conf->partitions;
+    g_autoptr(GArray) learned = recall_learned(sink, number, n, error);
+    g_autoptr(GArray) waiting = learned != NULL ? recall_waiting(sink, number, n, error) : NULL;
+    if (waiting == NULL)
+        return FALSE;
     guint restored = 0;
-    for (guint i = 0; i < p->learned->len; i++) {
-        const PstEnvelope *row = &g_array_index(p->learned, PstEnvelope, i);
+    for (guint i = 0; i < learned->len; i++) {
+        PstEnvelope *row = &g_array_index(learned, PstEnvelope, i);
         if (row->gone || row->since >= first)
             continue;
+        if (first == ANOTHER_LOG)
+            row->since = -1;
         engine_restore(p->engine, row);
         restored++;
     }
-    for (guint i = 0; i < p->waiting->len; i++) {
-        const PstWaitingDay *row = &g_array_index(p->waiting, PstWaitingDay, i);
+    for (guint i = 0; i < waiting->len; i++) {
+        const PstWaitingDay *row = &g_array_index(waiting, PstWaitingDay, i);
         if (row->fate == PST_WAITING)
             engine_restore_waiting(p->engine, row);
     }
     if (restored > 0)
         pst_log(PST_LOG_INFO, p->subject, "learned before the log begins units=%u", restored);
-    g_array_set_size(p->learned, 0);
-    g_array_set_size(p->waiting, 0);
+    return TRUE;
 }
 
 static void finish_rebuild(Partition *p)
@@ -257,52 +202,99 @@ static void finish_rebuild(Partition *p)
     p->rebuilding = FALSE;
 }
 
+/* From @from on the log is read; up to the position outputs are dropped. Where to begin. */
+static gint64 begin_rebuild(Partition *p, gint64 from)
+{
+    gint64 position = p->hold->smtp_position;
+    p->live_from[SMTP] = position;
+    p->rebuilding = position > from;
+    if (p->rebuilding)
+        pst_log(PST_LOG_INFO, p->subject,
+                "rebuilding state messages=%" G_GINT64_FORMAT " position=%" G_GINT64_FORMAT,
+                position - from, position);
+    else
+        finish_rebuild(p);
+    return p->rebuilding ? from : position;
+}
+
+static void use_snapshot_take(Partition *p, Engine *engine, const PstHold *at)
+{
+    engine_free(p->engine);
+    p->engine = engine;
+    engine_keep_rows(engine);
+    g_hash_table_unref(p->old_marks);
+    p->old_marks = g_hash_table_ref(at->producers);
+    p->saved_position = at->smtp_position;
+    p->saved_input = at->input_id;
+    pst_log(PST_LOG_INFO, p->subject, "snapshot loaded position=%" G_GINT64_FORMAT,
+            at->smtp_position);
+}
+
+static gboolean resume(Partition *p, gint64 first, gint64 *out_from, GError **error)
+{
+    const PartitionConf *conf = p->conf;
+    g_autoptr(PstHold) at = NULL;
+    g_autoptr(Engine) engine = NULL;
+    if (conf->snapshots != NULL && p->hold->smtp_position >= 0)
+        engine = snapshots_load(conf->snapshots, conf->engine, p->hold, first, &at);
+    gint64 from = engine != NULL ? MAX(at->smtp_position, first) : first;
+    g_autoptr(GArray) inputs =
+        recall_inputs(conf->sink, p->hold->partition, engine != NULL ? at->input_id : 0,
+                      p->hold->input_id, error);
+    if (inputs == NULL || (engine == NULL && !restore_learned(p, first, error)))
+        return FALSE;
+    g_array_unref(p->old_inputs);
+    p->old_inputs = g_steal_pointer(&inputs);
+    if (engine != NULL)
+        use_snapshot_take(p, g_steal_pointer(&engine), at);
+    *out_from = begin_rebuild(p, from);
+    return TRUE;
+}
+
 /* The database stands behind the end of the log: the file was moved away, or the topic was made
  * anew. Positions move back with the first tick; what was counted from the old log stays. */
-static gint64 start_over(Partition *p, const char *topic, gint64 first, gint64 end)
+static gboolean start_over(Partition *p, const char *topic, gint64 first, gint64 end,
+                           GError **error)
 {
+    if (topic_of(topic) == SMTP) {
+        if (!restore_learned(p, ANOTHER_LOG, error))
+            return FALSE;
+        if (p->conf->snapshots != NULL)
+            snapshots_forget(p->conf->snapshots, p->hold->partition);
+        p->rebuilding = FALSE;
+        finish_rebuild(p);
+    }
     pst_log(PST_LOG_ERR, p->subject,
             "%s ends before the position in PostgreSQL: this is another bus, it is read from its "
             "start end=%" G_GINT64_FORMAT " position=%" G_GINT64_FORMAT,
             topic, end, partition_position(p, topic));
     p->live_from[topic_of(topic)] = first;
-    if (topic_of(topic) == SMTP) {
-        for (guint i = 0; i < p->learned->len; i++)
-            g_array_index(p->learned, PstEnvelope, i).since = -1;
-        restore_learned(p, first);
-        finish_rebuild(p);
-    }
-    return PST_BUS_OLDEST;
+    return TRUE;
 }
 
 static void note_hole(Partition *p, const char *topic, gint64 missed)
 {
-    pst_cell_add_owned(p->meters->holes, (guint64)missed);
+    pst_cell_add_owned(p->conf->meters->holes, (guint64)missed);
     pst_log(PST_LOG_ERR, p->subject,
             "the bus threw messages of %s away before they were read missed=%" G_GINT64_FORMAT,
             topic, missed);
 }
 
-gint64 partition_assigned(Partition *p, const char *topic, gint64 first, gint64 end)
+gboolean partition_assigned(Partition *p, const char *topic, gint64 first, gint64 end,
+                            gint64 *out_from, GError **error)
 {
     gint64 position = partition_position(p, topic);
-    if (position > end)
-        return start_over(p, topic, first, end);
+    if (position > end) {
+        *out_from = PST_BUS_OLDEST;
+        return start_over(p, topic, first, end, error);
+    }
+    if (topic_of(topic) == SMTP && !resume(p, first, out_from, error))
+        return FALSE;
+    if (topic_of(topic) == EVIDENCE)
+        p->live_from[EVIDENCE] = *out_from = position;
     if (position >= 0 && position < first)
         note_hole(p, topic, first - position);
-    p->live_from[topic_of(topic)] = position;
-    if (topic_of(topic) == EVIDENCE)
-        return position;
-    restore_learned(p, first);
-    p->rebuilding = position > first;
-    if (!p->rebuilding) {
-        finish_rebuild(p);
-        return position;
-    }
-    pst_log(PST_LOG_INFO, p->subject,
-            "rebuilding state messages=%" G_GINT64_FORMAT " position=%" G_GINT64_FORMAT,
-            position - first, position);
-    return PST_BUS_OLDEST;
+    return TRUE;
 }
 
 /* ---- messages ---- */
@@ -332,7 +324,7 @@ static gboolean is_first(GHashTable *marks, const PstBusMessage *m)
 
 static void count_flow(Partition *p, EngineFate fate)
 {
-    pst_cell_add_owned(p->meters->flows[fate], 1);
+    pst_cell_add_owned(p->conf->meters->flows[fate], 1);
     if (fate == ENGINE_NEW || fate == ENGINE_KNOWN || fate == ENGINE_LATE)
         p->tick.sightings++;
 }
@@ -350,7 +342,7 @@ static void keep_beat(Partition *p, const PstHeartbeat *beat)
         grown |= beat->growth[i];
     if (is_accountable(beat) && grown != 0)
         g_array_append_val(p->tick.beats, *beat);
-    pst_cell_add_owned(p->meters->heartbeats, 1);
+    pst_cell_add_owned(p->conf->meters->heartbeats, 1);
 }
 
 /* Flows tell of themselves that they were received (postern/flow.h): counted by exporter, domain
@@ -386,7 +378,7 @@ static void close_counts(Tick *tick)
 
 static void count_malformed(Partition *p, const PstBusMessage *m)
 {
-    pst_cell_add_owned(p->meters->malformed, 1);
+    pst_cell_add_owned(p->conf->meters->malformed, 1);
     pst_log_limited(&p->malformed_limit, PST_LOG_WARN, p->subject,
                     "message breaks its format, the rest of it is dropped topic=%s "
                     "offset=%" G_GINT64_FORMAT " producer=%s",
@@ -430,7 +422,7 @@ static void rebuild_from(Partition *p, const PstBusMessage *m)
     if (is_first(p->old_marks, m))
         feed(p, m, FALSE);
     drop_outputs(p);
-    pst_cell_add_owned(p->meters->rebuilt, 1);
+    pst_cell_add_owned(p->conf->meters->rebuilt, 1);
     if (m->offset + 1 >= p->live_from[SMTP])
         finish_rebuild(p);
 }
@@ -440,7 +432,7 @@ static void take_smtp(Partition *p, const PstBusMessage *m)
     if (is_first(p->tick.next->producers, m))
         feed(p, m, TRUE);
     else
-        pst_cell_add_owned(p->meters->duplicates, 1);
+        pst_cell_add_owned(p->conf->meters->duplicates, 1);
     p->tick.next->smtp_position = m->offset + 1;
 }
 
@@ -448,7 +440,7 @@ static void take_evidence(Partition *p, const PstBusMessage *m)
 {
     p->tick.next->evidence_position = m->offset + 1;
     if (!is_first(p->tick.next->producers, m)) {
-        pst_cell_add_owned(p->meters->duplicates, 1);
+        pst_cell_add_owned(p->conf->meters->duplicates, 1);
         return;
     }
     Complaint complaint = {pst_evidence_decode(m->data, m->len), m->offset};
@@ -467,7 +459,9 @@ void partition_message(Partition *p, const PstBusMessage *m)
         return;
     }
     g_assert(p->tick.next != NULL);
-    pst_cell_add_owned(p->meters->messages[topic], 1);
+    pst_cell_add_owned(p->conf->meters->messages[topic], 1);
+    if (topic == SMTP && p->rebuilding)
+        finish_rebuild(p); /* retention took the last messages before the position meanwhile */
     if (topic == SMTP)
         take_smtp(p, m);
     else
@@ -492,8 +486,8 @@ gboolean partition_open_tick(Partition *p, GError **error)
     g_assert(p->tick.next == NULL);
     g_autoptr(PstHold) next = pst_hold_copy(p->hold);
     if (!p->rebuilding) { /* a decision meets an engine that has seen everything before it */
-        g_autoptr(GArray) inputs =
-            p->sink->inputs(p->sink, p->hold->partition, p->hold->input_id, INPUTS_PAGE, error);
+        g_autoptr(GArray) inputs = p->conf->sink->inputs(p->conf->sink, p->hold->partition,
+                                                         p->hold->input_id, INPUTS_PAGE, error);
         if (inputs == NULL)
             return FALSE;
         for (guint i = 0; i < inputs->len; i++) {
@@ -501,7 +495,7 @@ gboolean partition_open_tick(Partition *p, GError **error)
             engine_input(p->engine, input);
             next->input_id = input->id;
         }
-        pst_cell_add_owned(p->meters->inputs, inputs->len);
+        pst_cell_add_owned(p->conf->meters->inputs, inputs->len);
     }
     p->tick.next = g_steal_pointer(&next);
     p->tick.opened = pst_mono_now();
@@ -517,7 +511,7 @@ gboolean partition_tick_is_due(const Partition *p, PstMono now)
 
 static gboolean write_rows(Partition *p, GError **error)
 {
-    PstSink *sink = p->sink;
+    PstSink *sink = p->conf->sink;
     const Tick *tick = &p->tick;
     const PstActivity *activity = (const void *)tick->activity->data;
     const PstHeartbeat *beats = (const void *)tick->beats->data;
@@ -541,7 +535,7 @@ static gboolean write_rows(Partition *p, GError **error)
 
 static void count_tick(Partition *p, PstMono began)
 {
-    Meters *m = p->meters;
+    Meters *m = p->conf->meters;
     pst_cell_add_owned(m->ticks, 1);
     pst_cell_add_owned(m->tick_us, (guint64)(pst_mono_since(pst_mono_now(), began).ns / 1000));
     pst_cell_add_owned(m->complaints, p->tick.complaints->len);
@@ -574,9 +568,9 @@ gboolean partition_commit(Partition *p, GError **error)
     close_counts(&p->tick);
     if (p->tick.verdicts == NULL)
         take_outputs(p);
-    if (!p->sink->begin(p->sink, p->hold, error) || !write_rows(p, error) ||
-        !p->sink->commit(p->sink, p->hold, p->tick.next, error)) {
-        p->sink->rollback(p->sink);
+    if (!p->conf->sink->begin(p->conf->sink, p->hold, error) || !write_rows(p, error) ||
+        !p->conf->sink->commit(p->conf->sink, p->hold, p->tick.next, error)) {
+        p->conf->sink->rollback(p->conf->sink);
         return FALSE;
     }
     count_tick(p, began);
@@ -589,4 +583,21 @@ gboolean partition_commit(Partition *p, GError **error)
 const EngineStats *partition_engine_stats(Partition *p)
 {
     return engine_stats(p->engine);
+}
+
+/* ---- snapshots ---- */
+
+gboolean partition_has_news(const Partition *p)
+{
+    return p->conf->snapshots != NULL && !p->rebuilding && p->tick.next == NULL &&
+           p->hold->smtp_position >= 0 && p->live_from[SMTP] == p->hold->smtp_position &&
+           (p->hold->smtp_position != p->saved_position || p->hold->input_id != p->saved_input);
+}
+
+void partition_snapshot(Partition *p)
+{
+    g_assert(partition_has_news(p));
+    snapshots_take(p->conf->snapshots, p->hold, p->engine);
+    p->saved_position = p->hold->smtp_position;
+    p->saved_input = p->hold->input_id;
 }

@@ -30,7 +30,14 @@ const PstConfRow settings_rows[] = {
         "Our own networks, FILE or CIDR,...: for backtests of flows that do not say which side is "
         "ours."),
     ROW("state", PST_CONF_TEXT, state, "", 0, 0, "",
-        "Folder for what this host keeps: the key of the hashes, made at the first start."),
+        "Folder for what this host keeps: the key of the hashes, made at the first start, and "
+        "snapshots."),
+    ROW("snapshots", PST_CONF_TEXT, snapshots, "", 0, 0, "",
+        "Folder of snapshots of the state, for a quick start; none: keep none. Not set: "
+        "\"snapshots\" in the state folder, if that is set. Hosts that share partitions may share "
+        "the folder; their hash_secret must be the same."),
+    ROW("snapshot_every", PST_CONF_SPAN_S, snapshot_every_s, "s", 1, 86400, "5m",
+        "How often a snapshot of each partition is taken; another one at the end."),
     ROW("hash_secret", PST_CONF_TEXT, hash_secret, "", 0, 0, "",
         "32 hex digits; the same on every host that may take a partition over. Not set: the key in "
         "the state folder, or a well-known one."),
@@ -151,6 +158,13 @@ static gboolean set_key(const Settings *s, EngineConf *out, GError **error)
                usage(error, "hash_secret: allowed are 32 hex digits, such as those of "
                             "\"openssl rand -hex 16\"");
     return s->state == NULL || key_of_folder(s->state, out->key, error);
+}
+
+char *settings_snapshots(const Settings *s)
+{
+    if (s->snapshots != NULL)
+        return strcmp(s->snapshots, "none") != 0 ? g_strdup(s->snapshots) : NULL;
+    return s->state != NULL ? g_build_filename(s->state, "snapshots", NULL) : NULL;
 }
 
 gboolean settings_engine(const Settings *s, EngineConf *out, GError **error)

@@ -12,6 +12,8 @@ typedef struct {
     char *networks;
     gint64 partitions;
     char *state;
+    char *snapshots;
+    gint64 snapshot_every_s;
     char *hash_secret;
     gint64 novelty_memory;
     gint64 max_units;
@@ -35,6 +37,9 @@ typedef struct {
 } Settings;
 
 extern const PstConfRow settings_rows[];
+
+/* Where snapshots stand: the folder, or NULL for none. Given (g_free). */
+char *settings_snapshots(const Settings *settings);
 
 /* @error USAGE: a list of floors is not five positive numbers, the bands do not rise, the key is no
  * key, the state folder cannot be used. */

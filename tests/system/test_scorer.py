@@ -372,6 +372,94 @@ def test_a_kafka_broker_killed_and_back(own_kafka, desk, publish, start, expecte
     same_but_positions(desk.result(), expected)
 
 
+def kept_in(folder, pattern="*.snapshot"):
+    return sorted(path.name for path in folder.glob(pattern))
+
+
+def test_snapshots_make_a_start_quick_and_change_nothing(desk, publish, start, bus_path, expected,
+                                                         work_dir):
+    """S14, S15: after SIGTERM nothing is read again; without snapshots everything is."""
+    flows = traffic()
+    state = work_dir / "state"
+    state.mkdir()
+    publish(f"embedded:{bus_path}", flows[:300])
+    scorer = start(desk, "--state", state)
+    until(lambda: has_read_all(desk, bus_path), "the first half read")
+    assert scorer.stop() == 0
+    kept = kept_in(state / "snapshots")
+    assert len(kept) == len(ends_of(bus_path))
+    scorer = start(desk, "--state", state)
+    until(lambda: scorer.stderr.count("snapshot loaded") == len(kept), "all are loaded")
+    assert scorer.metric("postern_scorer_rebuild_messages_total") == 0
+    publish(f"embedded:{bus_path}", flows[300:], epoch=2)
+    until(lambda: has_read_all(desk, bus_path), "everything read")
+    assert scorer.stop() == 0
+    for path in (state / "snapshots").iterdir():
+        path.write_bytes(path.read_bytes()[:100])
+    before = desk.result()
+    scorer = start(desk, "--state", state)
+    until(lambda: scorer.metric("postern_scorer_rebuild_messages_total") > 0, "it reads again")
+    assert scorer.stderr.count("not used") == len(kept_in(state / "snapshots"))
+    assert desk.result() == before
+    # the key of the folder is another one than the reference's, and samples are drawn by it
+    assert bands(before[0]) == bands(expected[0])
+    assert before[1:] == expected[1:]
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_kill_9_while_a_snapshot_is_written_changes_nothing(desk, publish, start, bus_path,
+                                                            expected, work_dir, seed):
+    """S14: what is half written is never used, and is removed; the verdicts stay."""
+    moments = random.Random(seed)
+    folder = work_dir / "snapshots"
+    options = ("--snapshots", folder, "--snapshot-every", "1", "--novelty-memory", "64M")
+    flows = traffic()
+    kills = 5
+    caught = 0
+    for number in range(kills):
+        part = flows[number * len(flows) // kills:(number + 1) * len(flows) // kills]
+        publish(f"embedded:{bus_path}", part, epoch=number + 1)
+        scorer = start(desk, *options)
+        until(lambda: kept_in(folder, "*.part-*") or has_read_all(desk, bus_path),
+              "it writes one, or is idle", pause_s=0)
+        time.sleep(moments.uniform(0, 0.1))    # the moment is the experiment
+        scorer.kill()
+        caught += bool(kept_in(folder, "*.part-*"))
+    scorer = start(desk, *options)
+    until(lambda: has_read_all(desk, bus_path), "everything read")
+    assert scorer.stop() == 0
+    same_but_positions(desk.result(), expected)
+    assert not kept_in(folder, "*.part-*")
+    assert kept_in(folder)
+    print(f"killed {caught} times while it wrote")
+
+
+def test_a_partition_that_moves_on_kafka_comes_from_the_shared_snapshot(own_kafka, desk, publish,
+                                                                        start, expected, work_dir):
+    """S16: killed or stopped, the other scorer begins with what the first one left in the shared
+    folder: no verdict twice, none lost, no cold start."""
+    flows = traffic()
+    uri = own_kafka.uri
+    options = ("--bus-options", "session.timeout.ms=6000;heartbeat.interval.ms=500",
+               "--snapshots", work_dir / "shared", "--snapshot-every", "1")
+    publish(uri, flows[:300])
+    first = start(desk, *options, bus=uri)
+    until(lambda: sum(row[2] for row in desk.activity()) == 300, "the first half read")
+    until(lambda: kept_in(work_dir / "shared"), "a snapshot")
+    publish(uri, flows[300:450], epoch=2)
+    first.kill()
+    second = start(desk, *options, bus=uri)
+    publish(uri, flows[450:600], epoch=3)
+    until(lambda: "snapshot loaded" in second.stderr, "it begins with a snapshot", timeout_s=60)
+    assert second.stop() == 0
+    third = start(desk, *options, bus=uri)
+    publish(uri, flows[600:], epoch=4)
+    until(lambda: sum(row[2] for row in desk.activity()) == 612, "everything read", timeout_s=60)
+    same_but_positions(desk.result(), expected)
+    assert "snapshot loaded" in third.stderr
+    assert third.metric("postern_scorer_rebuild_messages_total") == 0
+
+
 REPORT = """\
 From: Feedback <fbl@reporter.example>
 Subject: Complaint
