@@ -314,6 +314,7 @@ static void kafka_close(PstBus *bus)
     bus_kafka_consumer_close(self);
     bus_kafka_producer_close(self);
     g_mutex_clear(&self->log_lock);
+    g_strfreev(self->topics);
     g_free(self->trouble);
     g_free(self->brokers);
     g_free(self->client_id);

@@ -29,6 +29,7 @@ typedef struct {
     rd_kafka_t *consumer; /* NULL: not subscribed */
     gboolean away;        /* it has lost every broker, and none has answered since */
     PstBusAssignment assignment;
+    char **topics;                            /* of the subscription */
     rd_kafka_topic_partition_list_t *commits; /* not sent yet */
     gint64 next_commit_ns;
     GPtrArray *messages; /* rd_kafka_message_t of the last poll */

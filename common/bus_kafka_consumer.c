@@ -63,11 +63,24 @@ static void give_back(BusKafka *self, const rd_kafka_topic_partition_list_t *par
     }
 }
 
+/* The group shares out the partitions of the first topic; those of the others go with them. Kafka
+ * would spread each topic by itself, and two readers would hold a partition's halves. Given. */
+static rd_kafka_topic_partition_list_t *of_all_topics(const BusKafka *self,
+                                                      const rd_kafka_topic_partition_list_t *parts)
+{
+    rd_kafka_topic_partition_list_t *all = rd_kafka_topic_partition_list_new(2 * parts->cnt);
+    for (gsize t = 0; self->topics[t] != NULL; t++)
+        for (int i = 0; i < parts->cnt; i++)
+            rd_kafka_topic_partition_list_add(all, self->topics[t], parts->elems[i].partition);
+    return all;
+}
+
 static void rebalance(rd_kafka_t *client, rd_kafka_resp_err_t event,
-                      rd_kafka_topic_partition_list_t *parts, void *opaque)
+                      rd_kafka_topic_partition_list_t *shares, void *opaque)
 {
     BusKafka *self = opaque;
     rd_kafka_error_t *failed;
+    rd_kafka_topic_partition_list_t *parts = of_all_topics(self, shares);
     self->rebalanced = TRUE;
     if (event == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
         rd_kafka_topic_partition_list_t *unwanted = rd_kafka_topic_partition_list_new(1);
@@ -80,6 +93,7 @@ static void rebalance(rd_kafka_t *client, rd_kafka_resp_err_t event,
         give_back(self, parts);
         failed = rd_kafka_incremental_unassign(client, parts);
     }
+    rd_kafka_topic_partition_list_destroy(parts);
     if (failed == NULL)
         return;
     pst_log(PST_LOG_WARN, "bus", "kafka rebalance: %s", rd_kafka_error_string(failed));
@@ -88,11 +102,10 @@ static void rebalance(rd_kafka_t *client, rd_kafka_resp_err_t event,
 
 /* --- subscription -------------------------------------------------------------------------- */
 
-static rd_kafka_resp_err_t join(rd_kafka_t *client, const char *const *topics)
+static rd_kafka_resp_err_t join(rd_kafka_t *client, const char *first_topic)
 {
-    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(4);
-    for (gsize i = 0; topics[i] != NULL; i++)
-        rd_kafka_topic_partition_list_add(list, topics[i], RD_KAFKA_PARTITION_UA);
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_topic_partition_list_add(list, first_topic, RD_KAFKA_PARTITION_UA);
     rd_kafka_resp_err_t status = rd_kafka_subscribe(client, list);
     rd_kafka_topic_partition_list_destroy(list);
     return status;
@@ -112,7 +125,9 @@ gboolean bus_kafka_subscribe(PstBus *bus, const char *group, const char *const *
     if (client == NULL)
         return FALSE;
     rd_kafka_poll_set_consumer(client);
-    rd_kafka_resp_err_t status = join(client, topics);
+    g_strfreev(self->topics);
+    self->topics = g_strdupv((char **)(gsize)topics);
+    rd_kafka_resp_err_t status = join(client, topics[0]);
     if (status != RD_KAFKA_RESP_ERR_NO_ERROR) {
         rd_kafka_destroy(client);
         return bus_kafka_fail(error, status, "subscribe", NULL);

@@ -111,6 +111,7 @@ Partition *partition_take(const PartitionConf *conf, guint32 partition, GError *
     p->old_marks = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     p->old_inputs = g_array_new(FALSE, FALSE, sizeof(PstInput));
     p->saved_position = -1;
+    p->rebuilding = TRUE; /* until postern.smtp is assigned */
     p->hold = conf->sink->take(conf->sink, partition, conf->partitions, conf->owner, error);
     return p->hold != NULL ? g_steal_pointer(&p) : NULL;
 }

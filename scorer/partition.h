@@ -47,7 +47,7 @@ gint64 partition_position(const Partition *partition, const char *topic);
 gboolean partition_assigned(Partition *partition, const char *topic, gint64 first, gint64 end,
                             gint64 *out_from, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/* TRUE: messages from before the database's position are still to be read. */
+/* TRUE: messages from before the database's position are to be read, or may be. */
 gboolean partition_is_rebuilding(const Partition *partition);
 
 /* TRUE: @message is live and no tick is open: partition_open_tick first. */
