@@ -9,7 +9,8 @@
 #include "postern/unit.h"
 #include "recall.h"
 
-#define HOUR_NS (3600 * PST_NS_PER_S)
+#define HOUR_NS     (3600 * PST_NS_PER_S)
+#define ANOTHER_LOG G_MAXINT64
 
 enum { TICK_S = 1, TICK_SIGHTINGS = 10000, INPUTS_PAGE = 1000 };
 
@@ -160,8 +161,6 @@ static void drop_outputs(Partition *p)
     g_array_unref(engine_take_waiting(p->engine));
 }
 
-#define ANOTHER_LOG G_MAXINT64
-
 /* What was learned before @first, the log's oldest message, comes from the database; the rest is in
  * the log. */
 static gboolean restore_learned(Partition *p, gint64 first, GError **error)
@@ -209,13 +208,14 @@ static gint64 begin_rebuild(Partition *p, gint64 from)
     gint64 position = p->hold->smtp_position;
     p->live_from[SMTP] = position;
     p->rebuilding = position > from;
-    if (p->rebuilding)
-        pst_log(PST_LOG_INFO, p->subject,
-                "rebuilding state messages=%" G_GINT64_FORMAT " position=%" G_GINT64_FORMAT,
-                position - from, position);
-    else
+    if (!p->rebuilding) {
         finish_rebuild(p);
-    return p->rebuilding ? from : position;
+        return position;
+    }
+    pst_log(PST_LOG_INFO, p->subject,
+            "rebuilding state messages=%" G_GINT64_FORMAT " position=%" G_GINT64_FORMAT,
+            position - from, position);
+    return from;
 }
 
 static void use_snapshot_take(Partition *p, Engine *engine, const PstHold *at)
@@ -239,9 +239,9 @@ static gboolean resume(Partition *p, gint64 first, gint64 *out_from, GError **er
     if (conf->snapshots != NULL && p->hold->smtp_position >= 0)
         engine = snapshots_load(conf->snapshots, conf->engine, p->hold, first, &at);
     gint64 from = engine != NULL ? MAX(at->smtp_position, first) : first;
+    gint64 after = engine != NULL ? at->input_id : 0;
     g_autoptr(GArray) inputs =
-        recall_inputs(conf->sink, p->hold->partition, engine != NULL ? at->input_id : 0,
-                      p->hold->input_id, error);
+        recall_inputs(conf->sink, p->hold->partition, after, p->hold->input_id, error);
     if (inputs == NULL || (engine == NULL && !restore_learned(p, first, error)))
         return FALSE;
     g_array_unref(p->old_inputs);
@@ -462,7 +462,7 @@ void partition_message(Partition *p, const PstBusMessage *m)
     g_assert(p->tick.next != NULL);
     pst_cell_add_owned(p->conf->meters->messages[topic], 1);
     if (topic == SMTP && p->rebuilding)
-        finish_rebuild(p); /* retention took the last messages before the position meanwhile */
+        finish_rebuild(p); /* retention took what came before */
     if (topic == SMTP)
         take_smtp(p, m);
     else
@@ -547,7 +547,7 @@ static void count_tick(Partition *p, PstMono began)
     }
 }
 
-/* Complaints arrive also while the state is rebuilt: then there is nothing of the engine's. */
+/* While the state is rebuilt complaints arrive, too. */
 static void take_outputs(Partition *p)
 {
     Tick *tick = &p->tick;
@@ -585,8 +585,6 @@ const EngineStats *partition_engine_stats(Partition *p)
 {
     return engine_stats(p->engine);
 }
-
-/* ---- snapshots ---- */
 
 gboolean partition_has_news(const Partition *p)
 {

@@ -138,8 +138,9 @@ typedef struct {
 } PstBusAssignment;
 
 /* Joins @group as a reader of @topics (NULL-terminated), which have equally many partitions: who is
- * assigned one of a topic is assigned that of the others, too. Embedded: takes the one reader's lock of
- * (file, group). @assignment is copied. @error REFUSED: another reader holds the lock; AWAY. */
+ * assigned one of a topic is assigned that of the others, too. Embedded: takes the one reader's
+ * lock of (file, group). @assignment is copied. @error REFUSED: another reader holds the lock;
+ * AWAY. */
 gboolean pst_bus_subscribe(PstBus *bus, const char *group, const char *const *topics,
                            const PstBusAssignment *assignment, GError **error)
     G_GNUC_WARN_UNUSED_RESULT;
