@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "partition.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 #include "codec.h"
@@ -139,8 +140,6 @@ gboolean partition_is_rebuilding(const Partition *p)
     return p->rebuilding;
 }
 
-/* ---- rebuilding ---- */
-
 /* Gives the engine again what it was given before the message at @offset. */
 static void repeat_inputs(Partition *p, gint64 offset)
 {
@@ -186,8 +185,7 @@ static gboolean restore_learned(Partition *p, gint64 first, GError **error)
         if (row->fate == PST_WAITING)
             engine_restore_waiting(p->engine, row);
     }
-    if (restored > 0)
-        pst_log(PST_LOG_INFO, p->subject, "learned before the log begins units=%u", restored);
+    pst_log(PST_LOG_INFO, p->subject, "learned before the log begins units=%u", restored);
     return TRUE;
 }
 
@@ -225,10 +223,9 @@ static void use_snapshot_take(Partition *p, Engine *engine, const PstHold *at)
     engine_keep_rows(engine);
     g_hash_table_unref(p->old_marks);
     p->old_marks = g_hash_table_ref(at->producers);
-    p->saved_position = at->smtp_position;
     p->saved_input = at->input_id;
-    pst_log(PST_LOG_INFO, p->subject, "snapshot loaded position=%" G_GINT64_FORMAT,
-            at->smtp_position);
+    p->saved_position = at->smtp_position;
+    pst_log(PST_LOG_INFO, p->subject, "snapshot loaded position=%" PRId64, p->saved_position);
 }
 
 static gboolean resume(Partition *p, gint64 first, gint64 *out_from, GError **error)
