@@ -18,7 +18,8 @@ static const char description[] =
     "release ADDRESS   lifts its block or withdraws its warning, with --reason. --false-positive:\n"
     "                  it was none: the level does not count and the detector hears of it\n"
     "exempt NET        verdicts on these addresses do nothing until --until, with --reason; with\n"
-    "                  --ceiling only up to so many sessions in a window. --end ends it early, with\n"
+    "                  --ceiling only up to so many sessions in a window. --end ends it early, "
+    "with\n"
     "                  --reason\n"
     "\n"
     "Examples:\n"
@@ -70,9 +71,10 @@ static const struct {
                 " FROM api_v1.deadlines WHERE unit && $1 AND closed_at IS NULL"},
     {"frozen", "SELECT concat('for ever since ', to_char(frozen_at, $f$YYYY-MM-DD HH24:MI$f$),"
                " ' UTC, listed on ', zone) FROM api_v1.freezes WHERE unit && $1"},
-    {"exempt", "SELECT concat(net, ' until ', to_char(upper(during), $f$YYYY-MM-DD HH24:MI$f$), ' UTC',"
-               " ', up to ' || ceiling || ' sessions', ', by ', actor, ': ', reason)"
-               " FROM postern.exemption WHERE net && $1 AND during @> postern.now()"},
+    {"exempt",
+     "SELECT concat(net, ' until ', to_char(upper(during), $f$YYYY-MM-DD HH24:MI$f$), ' UTC',"
+     " ', up to ' || ceiling || ' sessions', ', by ', actor, ': ', reason)"
+     " FROM postern.exemption WHERE net && $1 AND during @> postern.now()"},
     {"network", "SELECT concat(adapter, ': ', replace(action, '_', ' '), ', ', state,"
                 " CASE WHEN error <> '' THEN ': ' || error END)"
                 " FROM api_v1.enforcement_desired WHERE unit && $1"},
