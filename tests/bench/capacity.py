@@ -95,7 +95,8 @@ def run_memory(tools, args, goals):
             goals.most("memory per exporter, bytes", 32768, each)
             goals.most(f"peak memory with {args.exporters} exporters, bytes",
                        400e6 * args.exporters / 10000, result.peak_bytes)
-    print_table([f"{args.exporters} exporters", "memory per exporter", "peak memory", "lost"], lines)
+    print_table([f"{args.exporters} exporters", "memory per exporter", "peak memory", "lost"],
+                lines)
 
 
 def soak(tools, args, places, folder):

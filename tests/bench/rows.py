@@ -292,7 +292,8 @@ class Goflow2Kafka(Goflow2):
 
 def rows_of_files(tools):
     """Those that need nothing but a disk."""
-    return [Floor(tools), RestingFloor(tools), Postern(tools), PosternJson(tools), Nfacctd(), Nfcapd(), Goflow2()]
+    return [Floor(tools), RestingFloor(tools), Postern(tools), PosternJson(tools), Nfacctd(),
+            Nfcapd(), Goflow2()]
 
 
 def rows_of_kafka(tools, address):
