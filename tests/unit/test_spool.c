@@ -128,6 +128,20 @@ static SpoolState wait_bytes(Store *store, guint64 bytes)
     return state;
 }
 
+/* Until all @batches that were ever put are in the file or thrown away, and the rest fits. */
+static SpoolState wait_bounded(Store *store, guint64 bytes, guint64 batches)
+{
+    PstMono end = pst_mono_add(pst_mono_now(), pst_span_ms(WAIT_MS));
+    SpoolState state;
+    do {
+        spool_state(store->spool, &state);
+        g_usleep(1000);
+    } while ((state.file.bytes > bytes || state.file.batches + state.evicted != batches) &&
+             pst_mono_now().ns < end.ns);
+    cr_assert_leq(state.file.bytes, bytes);
+    return state;
+}
+
 static void wait_empty(Store *store)
 {
     cr_assert_eq(wait_bytes(store, 0).file.batches, 0);
@@ -198,7 +212,7 @@ Test(spool, full_one_throws_the_oldest_away_and_says_who_is_charged)
     put(&store, 100);
     reopen(&store, 1 << 20); /* also what an earlier process had put there */
     put(&store, 10);
-    SpoolState state = wait_bytes(&store, 1 << 20);
+    SpoolState state = wait_bounded(&store, 1 << 20, 110);
     Tally tally = {0};
     spool_each_evicted(store.spool, add_charge, &tally);
     cr_assert_gt(tally.records, 30);
