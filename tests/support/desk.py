@@ -67,9 +67,10 @@ class Desk:
         return ("--database", self.conninfo(role), "--work", work, "--poll", "1s", *arguments)
 
     def dispatch(self, work, *arguments):
-        """Starts it; who sends mail is up when it has its database, ready with its mail server."""
+        """Starts it; who sends mail or keeps the freeze file is up when it has its database, ready
+        with its mail server or file."""
         arguments = self.dispatch_arguments(work, *arguments)
-        if "mail" not in work.split(","):
+        if "mail" not in work.split(",") and "--freeze-file" not in arguments:
             return self.runner.start_ready("postern-dispatch", *arguments)
         port = free_port()
         program = self.runner.start("postern-dispatch", *arguments, "--metrics",
