@@ -155,7 +155,7 @@ static guint8 family_bits(guint8 family)
 /* The first @len bits of a word; @len ≤ 64. */
 static inline guint64 mask_of(guint len)
 {
-    return len == 0 ? 0 : G_MAXUINT64 << (64 - len);
+    return len == 0 ? 0 : G_MAXUINT64 << ((64 - len) & 63);
 }
 
 static inline void mask_word(guint8 *word, guint64 mask)

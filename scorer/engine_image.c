@@ -120,6 +120,12 @@ static gboolean read_state(Engine *engine, PstCursor *from)
            pst_cursor_left(from) == 0 && is_whole(engine);
 }
 
+static gboolean is_same_head(const Head *a, const Head *b)
+{
+    /* NOLINTNEXTLINE(bugprone-suspicious-memory-comparison): it holds doubles, none of them NaN */
+    return memcmp(a, b, sizeof *a) == 0;
+}
+
 Engine *engine_load(const EngineConf *conf, guint32 partition, const guint8 *data, gsize len,
                     GError **error)
 {
@@ -127,9 +133,8 @@ Engine *engine_load(const EngineConf *conf, guint32 partition, const guint8 *dat
     Head expected, head;
     make_head(conf, partition, &expected);
     guint64 sum = 0;
-    /* NOLINTNEXTLINE(bugprone-suspicious-memory-comparison): it holds doubles, none of them NaN */
     if (len < sizeof head + sizeof sum || !image_get(&from, &head, sizeof head) ||
-        memcmp(&head, &expected, sizeof head) != 0) {
+        !is_same_head(&head, &expected)) {
         g_set_error(error, PST_ERROR, PST_ERROR_CORRUPT,
                     "state of partition %u: written by another version, configuration, partition "
                     "or machine; rebuild it from the log",
