@@ -174,7 +174,7 @@ Test(snapshots, where_none_can_be_written_the_stream_goes_on)
     cr_assert(snapshot(p).written);
 }
 
-/* Changes bytes of the newest file; -1 cuts it there. */
+/* Changes a byte of the newest file, if it is that long; -1 cuts it there. */
 static void damage(gint64 at, int byte)
 {
     g_autoptr(GPtrArray) names = files();
@@ -182,8 +182,8 @@ static void damage(gint64 at, int byte)
     gsize len;
     cr_assert(g_file_get_contents(newest(names), &data, &len, NULL));
     if (byte < 0)
-        len = (gsize)at;
-    else
+        len = MIN(len, (gsize)at);
+    else if ((gsize)at < len)
         data[at] ^= (char)byte;
     cr_assert(g_file_set_contents(newest(names), data, (gssize)len, NULL));
 }
