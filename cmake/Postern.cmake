@@ -23,12 +23,18 @@ if(POSTERN_SANITIZE)
     endif()
 endif()
 
-# postern_library(NAME SOURCES a.c … LIBS targets it offers … PRIVATE targets it hides …)
-# The library's own folder is its include path; only what links it sees its headers.
+# postern_library(NAME [FOLDERS . sub …] SOURCES a.c … LIBS targets it offers …
+#                 PRIVATE targets it hides …)
+# The library's own folders (default: the one it stands in) are its include path; only what links
+# it sees its headers.
 function(postern_library name)
-    cmake_parse_arguments(ARG "" "" "SOURCES;LIBS;PRIVATE" ${ARGN})
+    cmake_parse_arguments(ARG "" "" "FOLDERS;SOURCES;LIBS;PRIVATE" ${ARGN})
+    if(NOT ARG_FOLDERS)
+        set(ARG_FOLDERS .)
+    endif()
     add_library(${name} STATIC ${ARG_SOURCES})
-    target_include_directories(${name} PUBLIC ${CMAKE_CURRENT_SOURCE_DIR})
+    list(TRANSFORM ARG_FOLDERS PREPEND ${CMAKE_CURRENT_SOURCE_DIR}/)
+    target_include_directories(${name} PUBLIC ${ARG_FOLDERS})
     target_link_libraries(${name} PUBLIC postern_include ${ARG_LIBS} PRIVATE ${ARG_PRIVATE})
 endfunction()
 
