@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "pg.h"
+
 static char cluster_dir[64];
 
 /* "pg-start", "pg-stop", "pg-stop --kill" on the cluster. */
@@ -29,6 +31,13 @@ static inline gboolean cluster_start(void)
     g_setenv("PGUSER", "postgres", TRUE);
     g_setenv("PGDATABASE", "postgres", TRUE);
     return TRUE;
+}
+
+/* Waits for this test's turn to make a database and its roles; kept until ADMIN is closed. Tests of
+ * one program may run at the same time, and template1 and roles belong to all of them. */
+static inline void cluster_turn(PstPg *admin)
+{
+    cr_assert(pst_pg_run(admin, "SELECT pg_advisory_lock(1)", NULL, NULL, NULL));
 }
 
 static inline gboolean cluster_remove(void)

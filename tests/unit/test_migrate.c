@@ -37,6 +37,7 @@ static const PstEmbedded broken[] = {
 static PstPg *fresh_database(const char *name)
 {
     g_autoptr(PstPg) admin = pst_pg_open("", "test_migrate", NULL);
+    cluster_turn(admin);
     g_autofree char *create = g_strdup_printf("CREATE DATABASE %s", name);
     cr_assert(pst_pg_run(admin, create, NULL, NULL, NULL));
     g_autofree char *conninfo = g_strdup_printf("dbname=%s", name);

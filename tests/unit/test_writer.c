@@ -18,10 +18,12 @@ static PstPg *database(const char *name, const char *role)
     return pg;
 }
 
-/* A database of its own for each test, with the real schema; the sink logs in as the scorer. */
+/* A database of its own for each test, with the real schema; the sink logs in as the scorer. Roles
+ * are the cluster's, so two tests must not install at the same time: the turn is kept till then. */
 static PstSink *sink_on(const char *name)
 {
     g_autoptr(PstPg) admin = pst_pg_open("", "test_writer", NULL);
+    cluster_turn(admin);
     g_autofree char *create = g_strdup_printf("CREATE DATABASE %s", name);
     cr_assert(pst_pg_run(admin, create, NULL, NULL, NULL));
     g_autoptr(PstPg) owner = database(name, "postgres");
