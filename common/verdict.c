@@ -20,8 +20,10 @@ const char *pst_waiting_fate_name(PstWaitingFate fate)
 
 void pst_verdict_clear(PstVerdict *verdict)
 {
-    for (guint i = 0; i < verdict->n_reasons; i++)
+    for (guint i = 0; i < verdict->n_reasons; i++) {
         g_clear_pointer(&verdict->reasons[i].text, g_free);
+        g_clear_pointer(&verdict->reasons[i].facts, g_free);
+    }
     verdict->n_reasons = 0;
 }
 
@@ -97,6 +99,8 @@ static void put_reasons(GString *out, const PstVerdict *verdict)
         put_string(out, "name", reason->name);
         put_real(out, "points", reason->points, 1);
         put_string(out, "text", reason->text);
+        if (reason->facts != NULL)
+            g_string_append_printf(out, ",%s", reason->facts);
         g_string_append_c(out, '}');
     }
     g_string_append_c(out, ']');

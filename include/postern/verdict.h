@@ -33,6 +33,8 @@ typedef struct {
     const char *name; /* borrowed, static: "burst", "submission-server", … */
     double points;    /* added to or taken from the evidence; 0: explains only */
     char *text;       /* given; a sentence for the customer */
+    char *facts;      /* given; what the sentence says, for programs: the members of a JSON object
+                         without its braces, by name of the reason (docs/detector.md); NULL: none */
 } PstReason;
 
 typedef struct {
@@ -66,7 +68,7 @@ typedef struct {
     PstSample samples[PST_VERDICT_SAMPLES];
 } PstVerdict;
 
-/* Frees the reason texts; the struct itself is the caller's. */
+/* Frees the reasons' texts and facts; the struct itself is the caller's. */
 void pst_verdict_clear(PstVerdict *verdict);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(PstVerdict, pst_verdict_clear)
 

@@ -3,19 +3,53 @@
 
 #include <math.h>
 
+#include "json.h"
+
 static const char *const scale_text[SCALES] = {"10 s", "60 s", "5 min", "30 min", "3 h"};
 
-static void say(PstVerdict *verdict, const char *name, double points, const char *format, ...)
-    G_GNUC_PRINTF(4, 5);
+/* --- a sentence, and what it says for programs ---------------------------------------------- */
 
-static void say(PstVerdict *verdict, const char *name, double points, const char *format, ...)
+/* The members of a JSON object, behind its brace. */
+static GString *facts_begin(void)
+{
+    return g_string_new("{");
+}
+
+static void fact_number(GString *facts, const char *name, double value)
+{
+    pst_json_append_name(facts, name);
+    pst_json_append_real(facts, value);
+}
+
+static void fact_word(GString *facts, const char *name, const char *word)
+{
+    pst_json_append_name(facts, name);
+    pst_json_append_string(facts, word);
+}
+
+static void say(PstVerdict *verdict, const char *name, double points, GString *facts_take,
+                const char *format, ...) G_GNUC_PRINTF(5, 6);
+
+static void say(PstVerdict *verdict, const char *name, double points, GString *facts_take,
+                const char *format, ...)
 {
     g_assert(verdict->n_reasons < PST_VERDICT_REASONS_MAX);
+    g_string_erase(facts_take, 0, 1);
     va_list args;
     va_start(args, format);
-    verdict->reasons[verdict->n_reasons++] =
-        (PstReason){.name = name, .points = points, .text = g_strdup_vprintf(format, args)};
+    verdict->reasons[verdict->n_reasons++] = (PstReason){.name = name,
+                                                         .points = points,
+                                                         .text = g_strdup_vprintf(format, args),
+                                                         .facts = g_string_free(facts_take, FALSE)};
     va_end(args);
+}
+
+/* The facts of a sentence that says a single number. */
+static GString *one_number(const char *name, double value)
+{
+    GString *facts = facts_begin();
+    fact_number(facts, name, value);
+    return facts;
 }
 
 /* Two significant digits below 10, whole numbers above. Locale does not reach it. */
@@ -25,10 +59,19 @@ static const char *number(double x, char out[32])
     return out;
 }
 
+/* The same as a fact. */
+static void fact_rounded(GString *facts, const char *name, double value)
+{
+    char text[32];
+    fact_number(facts, name, g_ascii_strtod(number(value, text), NULL));
+}
+
 static gboolean is_sampled(const PstVerdict *verdict)
 {
     return verdict->sampling > 1;
 }
+
+/* --- the reasons ----------------------------------------------------------------------------- */
 
 /* What the count is held against: what the address does itself, or what anyone may. */
 static void allowance(const PstVerdict *verdict, const WordsFacts *facts, char out[128])
@@ -44,32 +87,63 @@ static void allowance(const PstVerdict *verdict, const WordsFacts *facts, char o
         g_snprintf(out, 128, "an address with little mail is allowed up to %s", usual);
 }
 
+static GString *burst_facts(const PstVerdict *verdict, const WordsFacts *words)
+{
+    const Peak *peak = words->peak;
+    GString *facts = facts_begin();
+    fact_word(facts, "counted", peak->channel == CHANNEL_SESSIONS ? "sessions" : "destinations");
+    fact_word(facts, "pair", peak->pair == PST_PAIR_SMTP ? "smtp" : "submission");
+    fact_number(facts, "window_seconds", scale_tau_s[peak->scale]);
+    fact_number(facts, "seen", peak->count);
+    fact_rounded(facts, "allowed", peak->usual);
+    if (words->usual >= 1)
+        fact_rounded(facts, "usual", words->usual);
+    fact_word(facts, "history", words->usual >= 1 ? "own" : verdict->cold ? "none" : "little");
+    fact_rounded(facts, "sampling", verdict->sampling);
+    return facts;
+}
+
 static void burst(PstVerdict *verdict, const WordsFacts *facts, double points)
 {
     const Peak *peak = facts->peak;
     char allowed[128];
     allowance(verdict, facts, allowed);
-    say(verdict, "burst", points, "%u new %s%s on %s within %s; %s", peak->count,
-        peak->channel == CHANNEL_SESSIONS ? "sessions" : "destinations",
+    say(verdict, "burst", points, burst_facts(verdict, facts), "%u new %s%s on %s within %s; %s",
+        peak->count, peak->channel == CHANNEL_SESSIONS ? "sessions" : "destinations",
         is_sampled(verdict) ? " in samples" : "",
         peak->pair == PST_PAIR_SMTP ? "port 25" : "the submission ports", scale_text[peak->scale],
         allowed);
 }
 
-static void neighbourhood(PstVerdict *verdict, const WordsFacts *facts)
-{
-    guint addresses = 0;
-    for (guint i = 0; i < G_N_ELEMENTS(facts->episode->told[verdict->band]); i++)
-        addresses += (guint)__builtin_popcountll(facts->episode->told[verdict->band][i]);
-    say(verdict, "neighbourhood", 0,
-        "all addresses of the customer in %s together stand out, at least %.0f sessions; this "
-        "address took part, with %u others so far",
-        facts->neighbourhood, floor(facts->low), MAX(addresses, 1) - 1);
-}
-
 static double certain(const PstVerdict *verdict, const WordsFacts *facts)
 {
-    return facts->neighbourhood != NULL ? facts->low : verdict->sessions_low;
+    return floor(facts->neighbourhood != NULL ? facts->low : verdict->sessions_low);
+}
+
+static void gate(PstVerdict *verdict, const WordsFacts *words, double points)
+{
+    double low = certain(verdict, words);
+    GString *facts = one_number("certain", low);
+    fact_number(facts, "needed", words->gate);
+    say(verdict, "gate", points, facts,
+        "at least %.0f sessions are certain so far; it counts as a burst from %.0f on", low,
+        words->gate);
+}
+
+static void neighbourhood(PstVerdict *verdict, const WordsFacts *words)
+{
+    guint addresses = 0;
+    for (guint i = 0; i < G_N_ELEMENTS(words->episode->told[verdict->band]); i++)
+        addresses += (guint)__builtin_popcountll(words->episode->told[verdict->band][i]);
+    guint others = MAX(addresses, 1) - 1;
+    GString *facts = facts_begin();
+    fact_word(facts, "net", words->neighbourhood);
+    fact_number(facts, "certain", floor(words->low));
+    fact_number(facts, "others", others);
+    say(verdict, "neighbourhood", 0, facts,
+        "all addresses of the customer in %s together stand out, at least %.0f sessions; this "
+        "address took part, with %u others so far",
+        words->neighbourhood, floor(words->low), others);
 }
 
 static void adjustment(PstVerdict *verdict, const Adjustment *adjust, AdjustKind kind,
@@ -78,19 +152,21 @@ static void adjustment(PstVerdict *verdict, const Adjustment *adjust, AdjustKind
     double fact = adjust->fact[kind];
     switch (kind) {
     case ADJUST_SUBMISSION_SERVER:
-        say(verdict, "submission-server", points,
+        say(verdict, "submission-server", points, one_number("sessions_a_day", round(fact)),
             "it relays for others: about %.0f sessions came in on its submission ports in a day",
             fact);
         break;
     case ADJUST_EXEMPTION:
-        say(verdict, "exemption-ceiling", points,
+        say(verdict, "exemption-ceiling", points, one_number("sessions_an_hour", round(fact)),
             "exempted up to %.0f sessions an hour, which it exceeds", fact);
         break;
     case ADJUST_DEAD_DESTINATIONS:
-        say(verdict, "dead-destinations", points, "%.0f %% of its openings failed", 100 * fact);
+        say(verdict, "dead-destinations", points, one_number("percent", round(100 * fact)),
+            "%.0f %% of its openings failed", 100 * fact);
         break;
     case ADJUST_NEW_CUSTOMER:
-        say(verdict, "new-customer", points, "it sent its first mail %.0f days ago", fact);
+        say(verdict, "new-customer", points, one_number("days", fact),
+            "it sent its first mail %.0f days ago", fact);
         break;
     case ADJUSTMENTS:
     default:
@@ -103,15 +179,14 @@ static void adjustment(PstVerdict *verdict, const Adjustment *adjust, AdjustKind
 static void score(PstVerdict *verdict, const WordsFacts *facts)
 {
     double held = verdict->score - floor(verdict->evidence);
-    if (held < 0 && certain(verdict, facts) < facts->gate) {
+    gboolean counts =
+        (facts->neighbourhood != NULL ? facts->low : verdict->sessions_low) >= facts->gate;
+    if (held < 0 && !counts) {
         burst(verdict, facts, floor(verdict->evidence));
-        say(verdict, "gate", held,
-            "at least %.0f sessions are certain so far; it counts as a burst from %.0f on",
-            floor(certain(verdict, facts)), facts->gate);
+        gate(verdict, facts, held);
         return;
     }
     double points[ADJUSTMENTS], sum = 0;
-    gboolean counts = certain(verdict, facts) >= facts->gate;
     for (guint i = 0; i < ADJUSTMENTS; i++)
         sum += points[i] = counts ? MIN(facts->adjust->points[i], 0) : 0;
     for (guint i = 0; i < ADJUSTMENTS; i++) {
@@ -126,42 +201,69 @@ static void score(PstVerdict *verdict, const WordsFacts *facts)
             adjustment(verdict, facts->adjust, (AdjustKind)i, points[i]);
 }
 
-static void magnitude(PstVerdict *verdict, const WordsFacts *facts)
+static void magnitude(PstVerdict *verdict, const WordsFacts *words)
 {
-    const char *when = verdict->ended && facts->neighbourhood == NULL
-                           ? "in the whole episode"
-                           : "in this and the last 3 hours";
+    gboolean whole = verdict->ended && words->neighbourhood == NULL;
+    const char *when = whole ? "in the whole episode" : "in this and the last 3 hours";
+    double low = floor(verdict->sessions_low);
+    double estimate = verdict->sessions_seen * verdict->sampling;
+    GString *facts = facts_begin();
+    fact_word(facts, "span", whole ? "episode" : "3h");
+    fact_number(facts, "sessions", verdict->sessions_seen);
+    fact_number(facts, "destinations", verdict->destinations_seen);
+    fact_number(facts, "estimate", round(estimate));
+    fact_number(facts, "certain", low);
+    fact_rounded(facts, "sampling", verdict->sampling);
     if (is_sampled(verdict))
-        say(verdict, "magnitude", 0,
+        say(verdict, "magnitude", 0, facts,
             "%.0f sessions to %.0f new destinations seen in samples %s: about %.0f sessions, at "
             "least %.0f, to at least %.0f destinations",
-            verdict->sessions_seen, verdict->destinations_seen, when,
-            verdict->sessions_seen * verdict->sampling, floor(verdict->sessions_low),
+            verdict->sessions_seen, verdict->destinations_seen, when, estimate, low,
             verdict->destinations_seen);
     else
-        say(verdict, "magnitude", 0, "%.0f sessions to %.0f new destinations %s",
+        say(verdict, "magnitude", 0, facts, "%.0f sessions to %.0f new destinations %s",
             verdict->sessions_seen, verdict->destinations_seen, when);
+}
+
+static void failed_openings(PstVerdict *verdict, const Episode *episode)
+{
+    GString *facts = one_number("failed", (double)episode->failed);
+    fact_number(facts, "of", (double)episode->countable);
+    say(verdict, "failed-openings", 0, facts,
+        "%" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT " sessions were not answered or were refused",
+        episode->failed, episode->countable);
 }
 
 static void ports(PstVerdict *verdict)
 {
     g_autoptr(GString) list = g_string_new(NULL);
-    for (guint i = 0; i < G_N_ELEMENTS(verdict->ports) && verdict->ports[i] != 0; i++)
+    GString *facts = g_string_new("{\"ports\":[");
+    for (guint i = 0; i < G_N_ELEMENTS(verdict->ports) && verdict->ports[i] != 0; i++) {
         g_string_append_printf(list, "%s%u", i > 0 ? ", " : "", verdict->ports[i]);
-    say(verdict, "ports", 0, "destination port%s %s", strchr(list->str, ',') ? "s" : "", list->str);
+        g_string_append_printf(facts, "%s%u", i > 0 ? "," : "", verdict->ports[i]);
+    }
+    g_string_append_c(facts, ']');
+    say(verdict, "ports", 0, facts, "destination port%s %s", strchr(list->str, ',') ? "s" : "",
+        list->str);
 }
 
 static void exporters(PstVerdict *verdict, const Episode *episode)
 {
     g_autoptr(GString) list = g_string_new(NULL);
+    GString *facts = g_string_new("{\"routers\":[");
     for (guint i = 0; i < PST_VERDICT_EXPORTERS; i++) {
         const EpisodeExporter *e = &episode->exporter[i];
         char text[PST_ADDR_TEXT_MAX];
-        if (pst_addr_present(&e->addr))
-            g_string_append_printf(list, "%s%s (sampling 1:%" G_GUINT64_FORMAT ")",
-                                   i > 0 ? ", " : "", pst_addr_format(&e->addr, text), e->rate);
+        if (!pst_addr_present(&e->addr))
+            continue;
+        pst_addr_format(&e->addr, text);
+        g_string_append_printf(list, "%s%s (sampling 1:%" G_GUINT64_FORMAT ")", i > 0 ? ", " : "",
+                               text, e->rate);
+        g_string_append_printf(facts, "%s{\"router\":\"%s\",\"sampling\":%" G_GUINT64_FORMAT "}",
+                               i > 0 ? "," : "", text, e->rate);
     }
-    say(verdict, "exporters", 0, "reported by router %s", list->str);
+    g_string_append_c(facts, ']');
+    say(verdict, "exporters", 0, facts, "reported by router %s", list->str);
 }
 
 void evidence_words(PstVerdict *verdict, const WordsFacts *facts)
@@ -172,13 +274,10 @@ void evidence_words(PstVerdict *verdict, const WordsFacts *facts)
         neighbourhood(verdict, facts);
     magnitude(verdict, facts);
     if (episode->countable > 0 && facts->neighbourhood == NULL)
-        say(verdict, "failed-openings", 0,
-            "%" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT
-            " sessions were not answered or were refused",
-            episode->failed, episode->countable);
+        failed_openings(verdict, episode);
     ports(verdict);
     exporters(verdict, episode);
     if (episode->late > 0)
-        say(verdict, "late-records", 0,
+        say(verdict, "late-records", 0, one_number("sightings", (double)episode->late),
             "%" G_GUINT64_FORMAT " further sightings came too late to be counted", episode->late);
 }

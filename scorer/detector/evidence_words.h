@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
-/* Evidence in words: the reasons of a verdict, each with its share of the score and a sentence that
- * a customer understands. The vocabulary of names is fixed; they stand in SQL and in the API:
+/* Evidence in words: the reasons of a verdict, each with its share of the score, a sentence that a
+ * customer understands, and the numbers in it for programs (docs/detector.md). The vocabulary of
+ * names is fixed; they stand in SQL and in the API:
  *
  *   burst             the winning cell and the envelope it exceeded; the evidence's points
  *   gate              evidence held back until enough sessions are certain; points below zero

@@ -189,6 +189,15 @@ static inline const char *reason(const PstVerdict *v, const char *name)
     return NULL;
 }
 
+/* Its facts, or NULL. */
+static inline const char *facts(const PstVerdict *v, const char *name)
+{
+    for (guint i = 0; i < v->n_reasons; i++)
+        if (g_str_equal(v->reasons[i].name, name))
+            return v->reasons[i].facts;
+    return NULL;
+}
+
 static inline guint64 fate(const Trial *trial, EngineFate f)
 {
     return engine_stats(trial->engine)->fates[f];

@@ -30,6 +30,29 @@ Test(engine_episodes, evidence_is_said_in_words)
     trial_end(&trial);
 }
 
+Test(engine_episodes, evidence_is_said_in_numbers_for_programs)
+{
+    Trial trial;
+    trial_begin(&trial, NULL);
+    for (guint i = 0; i < 60; i++)
+        trial_tell(&trial, (Told){.at = 1000 + i * 0.1,
+                                  .to = server(i),
+                                  .client_port = (guint16)(1024 + i),
+                                  .port = i % 4 == 0 ? 587 : 25});
+    const PstVerdict *flag = row(&trial, PST_BAND_FLAG, FALSE);
+    cr_assert_str_eq(facts(flag, "burst"),
+                     "\"counted\":\"destinations\",\"pair\":\"smtp\",\"window_seconds\":10,"
+                     "\"seen\":37,\"allowed\":1.1,\"history\":\"none\",\"sampling\":1");
+    cr_assert_str_eq(facts(flag, "magnitude"),
+                     "\"span\":\"3h\",\"sessions\":50,\"destinations\":50,\"estimate\":50,"
+                     "\"certain\":50,\"sampling\":1");
+    cr_assert_str_eq(facts(flag, "failed-openings"), "\"failed\":0,\"of\":24");
+    cr_assert_str_eq(facts(flag, "ports"), "\"ports\":[25,587]");
+    cr_assert_str_eq(facts(flag, "exporters"),
+                     "\"routers\":[{\"router\":\"198.51.100.1\",\"sampling\":1}]");
+    trial_end(&trial);
+}
+
 Test(engine_episodes, points_of_the_reasons_add_up_to_the_score)
 {
     Trial trial;

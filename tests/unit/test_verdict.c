@@ -80,6 +80,20 @@ Test(verdict, text_of_reasons_survives_quotes_and_control_characters)
     cr_assert_eq(json_object_get_int_member(first, "points"), 612);
 }
 
+Test(verdict, facts_of_a_reason_stand_beside_its_text)
+{
+    g_auto(PstVerdict) v = a_verdict();
+    v.reasons[1].facts = g_strdup("\"ports\":[25,587]");
+    g_autoptr(JsonNode) node = parsed(pst_verdict_reasons_json(&v));
+    JsonArray *reasons = json_node_get_array(node);
+    JsonObject *first = json_array_get_object_element(reasons, 0);
+    cr_assert_eq(json_object_get_size(first), 3, "name, points, text");
+    JsonObject *second = json_array_get_object_element(reasons, 1);
+    cr_assert_str_eq(json_object_get_string_member(second, "text"), "ports 25, 587");
+    JsonArray *ports = json_object_get_array_member(second, "ports");
+    cr_assert_eq(json_array_get_int_element(ports, 1), 587);
+}
+
 Test(verdict, samples_are_an_array_of_flows)
 {
     g_auto(PstVerdict) v = a_verdict();
