@@ -5,7 +5,7 @@
 #include "varint.h"
 
 enum {
-    NUMBER_END = 1008, /* after the last number of a flow's field */
+    NUMBER_END = 1020, /* after the last number of a flow's field */
     FIELD_SAMPLER = 11,
     FIELD_DOMAIN = 70,
     FIELD_RECEIVED = 110,
@@ -75,6 +75,9 @@ gsize pst_codec_put_flow(guint8 *out, const PstFlow *flow)
 #define PUT(number, kind, member, has_bit, key)                                                    \
     p = _Generic(flow->member, PstAddr : put_addr, default : put_number)(p, number, flow->member);
     PST_FLOW_FIELDS(PUT)
+    if (G_UNLIKELY(flow->has & PST_HAS_RARE)) {
+        PST_FLOW_RARE_FIELDS(PUT)
+    }
     return close_message(out, p);
 }
 
@@ -108,7 +111,7 @@ typedef struct {
 #define READER(number, kind, member, has_bit, key)                                                 \
     [number] = {offsetof(PstFlow, member), sizeof((PstFlow *)0)->member, IS_ADDR(member), has_bit},
 
-static const Reader readers[NUMBER_END] = {PST_FLOW_FIELDS(READER)};
+static const Reader readers[NUMBER_END] = {PST_FLOW_FIELDS(READER) PST_FLOW_RARE_FIELDS(READER)};
 
 static gboolean read_addr(const PstWireField *field, PstAddr *out)
 {

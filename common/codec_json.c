@@ -29,7 +29,7 @@ typedef struct {
      .width = sizeof((PstFlow *)0)->member,                                                        \
      .kind = #kind_letter[0]},
 
-static const Field fields[] = {PST_FLOW_FIELDS(FIELD)};
+static const Field fields[] = {PST_FLOW_FIELDS(FIELD) PST_FLOW_RARE_FIELDS(FIELD)};
 
 static const char *const flow_types[] = {"FLOWUNKNOWN", "SFLOW_5", "NETFLOW_V5", "NETFLOW_V9",
                                          "IPFIX"};
@@ -114,15 +114,17 @@ static void append_mac(GString *out, guint64 mac)
 
 static gboolean is_shown(const PstFlow *flow, const Field *field)
 {
-    if (field->has != 0)
-        return (flow->has & field->has) != 0;
+    if ((flow->has & field->has) != field->has)
+        return FALSE;
     switch (field->kind) {
     case 'A':
         return pst_addr_present(
             (const PstAddr *)(const void *)((const guint8 *)flow + field->offset));
+    case 'Z':
+        return load(flow, field) != 0;
     case 'T':
     case 'E':
-        return load(flow, field) != 0;
+        return field->has != 0 || load(flow, field) != 0;
     case 'H':
         return FALSE; /* in JSON a field's absence speaks for itself */
     default:

@@ -6,7 +6,10 @@
  * X(number, kind, member of PstFlow, has bit or 0, name as in flow.proto and JSON)
  * Kinds: U unsigned number of any width, A address, T time (UTC ns), M hardware address,
  *        N prefix length, P protocol number, E ether type, R rate source, D direction, Y flow type,
- *        H the has bits (not in JSON). On the bus all but A are varints.
+ *        H the has bits (not in JSON), Z a number of which zero says nothing. On the bus all but A
+ *        are varints.
+ *
+ * Fields of PstFlowRare have a list of their own: a flow without them is written after one look.
  */
 #define PST_FLOW_FIELDS(X)                                                                         \
     X(1, Y, type, 0, "type")                                                                       \
@@ -38,6 +41,7 @@
     X(31, U, icmp_type, PST_HAS_ICMP, "icmp_type")                                                 \
     X(32, U, icmp_code, PST_HAS_ICMP, "icmp_code")                                                 \
     X(34, U, dst_vlan, PST_HAS_DST_VLAN, "dst_vlan")                                               \
+    X(37, U, flow_label, PST_HAS_FLOW_LABEL, "ipv6_flow_label")                                    \
     X(70, U, domain, 0, "observation_domain_id")                                                   \
     X(110, T, received_ns, 0, "time_received_ns")                                                  \
     X(111, T, start_ns, PST_HAS_START, "time_flow_start_ns")                                       \
@@ -49,4 +53,17 @@
     X(1004, U, reverse_tcp_flags, PST_HAS_REVERSE, "reverse_tcp_flags")                            \
     X(1005, U, end_reason, PST_HAS_END_REASON, "flow_end_reason")                                  \
     X(1006, U, fw_event, PST_HAS_FW_EVENT, "firewall_event")                                       \
-    X(1007, H, has, 0, "has")
+    X(1007, H, has, 0, "has")                                                                      \
+    X(1008, U, flow_direction, PST_HAS_FLOW_DIRECTION, "flow_direction")
+
+#define PST_FLOW_RARE_FIELDS(X)                                                                    \
+    X(1010, A, rare.nat_src_addr, PST_HAS_RARE, "nat_src_addr")                                    \
+    X(1011, A, rare.nat_dst_addr, PST_HAS_RARE, "nat_dst_addr")                                    \
+    X(1012, Z, rare.nat_src_port, PST_HAS_RARE, "nat_src_port")                                    \
+    X(1013, Z, rare.nat_dst_port, PST_HAS_RARE, "nat_dst_port")                                    \
+    X(1014, Z, rare.nat_event, PST_HAS_RARE, "nat_event")                                          \
+    X(1015, Z, rare.biflow_direction, PST_HAS_RARE, "biflow_direction")                            \
+    X(1016, Z, rare.flow_id, PST_HAS_RARE, "flow_id")                                              \
+    X(1017, U, rare.tcp_sequence, PST_HAS_RARE | PST_HAS_TCP_SEQUENCE, "tcp_sequence_number")      \
+    X(1018, U, rare.mpls_label, PST_HAS_RARE | PST_HAS_MPLS, "mpls_top_label")                     \
+    X(1019, A, rare.told_exporter, PST_HAS_RARE, "told_exporter_address")

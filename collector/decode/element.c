@@ -18,6 +18,11 @@
     {                                                                                              \
         .id = number, .kind = ELEMENT_##form, .rank = priority, TARGET(flow.member), .name = label \
     }
+#define RARE(number, form, member, bits, priority, label)                                          \
+    {                                                                                              \
+        .id = number, .kind = ELEMENT_##form, .rank = priority, TARGET(flow.rare.member),          \
+        .has = PST_HAS_RARE | (bits), .name = label                                                \
+    }
 #define RAWTIME(number, index, label)                                                              \
     {                                                                                              \
         .id = number, .kind = ELEMENT_TIME, TARGET(raw[index]), .seen = 1u << (index),             \
@@ -27,6 +32,16 @@
     {                                                                                              \
         .id = number, .kind = ELEMENT_NUMBER, .rank = priority, TARGET(raw[index]),                \
         .seen = 1u << (index), .name = label                                                       \
+    }
+#define CISCO_NAT(number, form, member, label)                                                     \
+    {                                                                                              \
+        .pen = 9, .id = number, .kind = ELEMENT_##form, TARGET(flow.rare.member),                  \
+        .has = PST_HAS_RARE, .name = label                                                         \
+    }
+#define YAF(number, member, bit, label)                                                            \
+    {                                                                                              \
+        .pen = 6871, .id = number, .kind = ELEMENT_FLAGS, TARGET(flow.member), .has = bit,         \
+        .name = label                                                                              \
     }
 #define CISCO(number, form, member, bit, label)                                                    \
     {                                                                                              \
@@ -66,6 +81,7 @@ static const Element elements[] = {
     ADDRESS(28, ADDR6, dst_addr, 0, "destinationIPv6Address"),
     NUMBER(29, src_net, PST_HAS_SRC_NET, 0, "sourceIPv6PrefixLength"),
     NUMBER(30, dst_net, PST_HAS_DST_NET, 0, "destinationIPv6PrefixLength"),
+    NUMBER(31, flow_label, PST_HAS_FLOW_LABEL, 0, "flowLabelIPv6"),
     {.id = 32, .kind = ELEMENT_NUMBER, .rank = 1, TARGET(icmp), .has = PST_HAS_ICMP,
      .name = "icmpTypeCodeIPv4"},
     RAWNUMBER(34, RAW_INTERVAL, 0, "samplingInterval"),
@@ -78,8 +94,11 @@ static const Element elements[] = {
      .name = "postDestinationMacAddress"},
     NUMBER(58, vlan_id, PST_HAS_VLAN, 1, "vlanId"),
     NUMBER(59, dst_vlan, PST_HAS_DST_VLAN, 1, "postVlanId"),
+    {.id = 60, .kind = ELEMENT_NUMBER, TARGET(ip_version), .name = "ipVersion"},
+    NUMBER(61, flow_direction, PST_HAS_FLOW_DIRECTION, 0, "flowDirection"),
     ADDRESS(62, ADDR6, next_hop, 2, "ipNextHopIPv6Address"),
     ADDRESS(63, ADDR6, next_hop, 0, "bgpNextHopIPv6Address"),
+    RARE(70, LABEL, mpls_label, PST_HAS_MPLS, 0, "mplsTopLabelStackSection"),
     {.id = 80, .kind = ELEMENT_MAC, .rank = 1, TARGET(flow.dst_mac), .has = PST_HAS_MAC,
      .name = "destinationMacAddress"},
     {.id = 81, .kind = ELEMENT_MAC, .rank = 0, TARGET(flow.src_mac), .has = PST_HAS_MAC,
@@ -87,9 +106,12 @@ static const Element elements[] = {
     NUMBER(85, bytes, PST_HAS_BYTES, 2, "octetTotalCount"),
     NUMBER(86, packets, PST_HAS_PACKETS, 2, "packetTotalCount"),
     NUMBER(89, forwarding, PST_HAS_FORWARDING, 0, "forwardingStatus"),
+    RARE(130, ADDR4, told_exporter, 0, 1, "exporterIPv4Address"),
+    RARE(131, ADDR6, told_exporter, 0, 0, "exporterIPv6Address"),
     NUMBER(136, end_reason, PST_HAS_END_REASON, 0, "flowEndReason"),
     {.id = 139, .kind = ELEMENT_NUMBER, .rank = 0, TARGET(icmp), .has = PST_HAS_ICMP,
      .name = "icmpTypeCodeIPv6"},
+    RARE(148, NUMBER, flow_id, 0, 0, "flowId"),
     RAWTIME(150, RAW_START_S, "flowStartSeconds"),
     RAWTIME(151, RAW_END_S, "flowEndSeconds"),
     RAWTIME(152, RAW_START_MS, "flowStartMilliseconds"),
@@ -113,19 +135,28 @@ static const Element elements[] = {
     PORT(181, dst_port, PST_HAS_DST_PORT, 17, "udpDestinationPort"),
     PORT(182, src_port, PST_HAS_SRC_PORT, 6, "tcpSourcePort"),
     PORT(183, dst_port, PST_HAS_DST_PORT, 6, "tcpDestinationPort"),
+    RARE(184, NUMBER, tcp_sequence, PST_HAS_TCP_SEQUENCE, 0, "tcpSequenceNumber"),
     NUMBER(192, ip_ttl, PST_HAS_MIN_TTL, 0, "ipTTL"),
+    RARE(225, ADDR4, nat_src_addr, 0, 1, "postNATSourceIPv4Address"),
+    RARE(226, ADDR4, nat_dst_addr, 0, 1, "postNATDestinationIPv4Address"),
+    RARE(227, NUMBER, nat_src_port, 0, 1, "postNAPTSourceTransportPort"),
+    RARE(228, NUMBER, nat_dst_port, 0, 1, "postNAPTDestinationTransportPort"),
+    RARE(230, NUMBER, nat_event, 0, 0, "natEvent"),
     NUMBER(231, bytes, PST_HAS_BYTES, 1, "initiatorOctets"),
     NUMBER(232, reverse_bytes, PST_HAS_REVERSE, 0, "responderOctets"),
     NUMBER(233, fw_event, PST_HAS_FW_EVENT, 0, "firewallEvent"),
+    RARE(239, NUMBER, biflow_direction, 0, 0, "biflowDirection"),
     NUMBER(243, vlan_id, PST_HAS_VLAN, 0, "dot1qVlanId"),
     NUMBER(252, in_if, PST_HAS_IN_IF, 0, "ingressPhysicalInterface"),
     NUMBER(253, out_if, PST_HAS_OUT_IF, 0, "egressPhysicalInterface"),
     NUMBER(254, dst_vlan, PST_HAS_DST_VLAN, 0, "postDot1qVlanId"),
+    RARE(281, ADDR6, nat_src_addr, 0, 0, "postNATSourceIPv6Address"),
+    RARE(282, ADDR6, nat_dst_addr, 0, 0, "postNATDestinationIPv6Address"),
     NUMBER(298, packets, PST_HAS_PACKETS, 1, "initiatorPackets"),
     NUMBER(299, reverse_packets, PST_HAS_REVERSE, 0, "responderPackets"),
     RAWNUMBER(302, RAW_SELECTOR, 1, "selectorId"),
-    RAWNUMBER(305, RAW_PACKET_INTERVAL, 0, "samplingPacketInterval"),
-    RAWNUMBER(306, RAW_PACKET_SPACE, 0, "samplingPacketSpace"),
+    RAWNUMBER(305, RAW_PACKET_INTERVAL, 1, "samplingPacketInterval"),
+    RAWNUMBER(306, RAW_PACKET_SPACE, 1, "samplingPacketSpace"),
     RAWNUMBER(309, RAW_SIZE, 0, "samplingSize"),
     RAWNUMBER(310, RAW_POPULATION, 0, "samplingPopulation"),
     RAWNUMBER(311, RAW_PROBABILITY, 0, "samplingProbability"),
@@ -133,8 +164,18 @@ static const Element elements[] = {
     RAWTIME(323, RAW_SEEN_MS, "observationTimeMilliseconds"),
     RAWTIME(324, RAW_SEEN_US, "observationTimeMicroseconds"),
     RAWTIME(325, RAW_SEEN_NS, "observationTimeNanoseconds"),
+    /* RFC 7014: of flows, not of packets */
+    RAWNUMBER(396, RAW_PACKET_INTERVAL, 0, "samplingFlowInterval"),
+    RAWNUMBER(397, RAW_PACKET_SPACE, 0, "samplingFlowSpacing"),
+    RARE(403, ADDR4, told_exporter, 0, 3, "originalExporterIPv4Address"),
+    RARE(404, ADDR6, told_exporter, 0, 2, "originalExporterIPv6Address"),
+    /* v9 types 40001 to 40005 of ASA 8.x */
+    CISCO_NAT(7233, ADDR4, nat_src_addr, "NF_F_XLATE_SRC_ADDR_IPV4"),
+    CISCO_NAT(7234, ADDR4, nat_dst_addr, "NF_F_XLATE_DST_ADDR_IPV4"),
+    CISCO_NAT(7235, NUMBER, nat_src_port, "NF_F_XLATE_SRC_PORT"),
+    CISCO_NAT(7236, NUMBER, nat_dst_port, "NF_F_XLATE_DST_PORT"),
     {.pen = 9, .id = 7237, .kind = ELEMENT_NUMBER, .rank = 0, TARGET(flow.fw_event),
-     .has = PST_HAS_FW_EVENT, .name = "NF_F_FW_EVENT"}, /* v9 type 40005 of ASA 8.x */
+     .has = PST_HAS_FW_EVENT, .name = "NF_F_FW_EVENT"},
     CISCO(8337, NUMBER, reverse_bytes, PST_HAS_REVERSE, "ciscoServerOctets"), /* AVC; v9 + 32768 */
     CISCO(8338, NUMBER, bytes, PST_HAS_BYTES, "ciscoClientOctets"),
     CISCO(12236, ADDR4, src_addr, 0, "ciscoClientIPv4Address"),
@@ -143,6 +184,10 @@ static const Element elements[] = {
     CISCO(12239, ADDR6, dst_addr, 0, "ciscoServerIPv6Address"),
     CISCO(12240, NUMBER, src_port, PST_HAS_SRC_PORT, "ciscoClientTransportPort"),
     CISCO(12241, NUMBER, dst_port, PST_HAS_DST_PORT, "ciscoServerTransportPort"),
+    YAF(14, tcp_flags, PST_HAS_TCP_FLAGS, "initialTCPFlags"),
+    YAF(15, tcp_flags, PST_HAS_TCP_FLAGS, "unionTCPFlags"),
+    YAF(16398, reverse_tcp_flags, PST_HAS_REVERSE, "reverseInitialTCPFlags"),
+    YAF(16399, reverse_tcp_flags, PST_HAS_REVERSE, "reverseUnionTCPFlags"),
     REVERSE(1, reverse_bytes, 2, "reverseOctetDeltaCount"),
     REVERSE(2, reverse_packets, 2, "reversePacketDeltaCount"),
     REVERSE(6, reverse_tcp_flags, 0, "reverseTcpControlBits"),
@@ -187,6 +232,10 @@ gboolean element_len_legal(const Element *element, guint16 len)
         return len == 16;
     case ELEMENT_MAC:
         return len == 6;
+    case ELEMENT_FLAGS:
+        return len == 1 || len == 2;
+    case ELEMENT_LABEL:
+        return len == 3;
     }
     return FALSE;
 }

@@ -11,7 +11,9 @@ typedef enum {
     ELEMENT_TIME,   /* a number of Raw that may come in 4 bytes instead of 8 */
     ELEMENT_ADDR4,
     ELEMENT_ADDR6,
-    ELEMENT_MAC, /* 6 bytes into a guint64 */
+    ELEMENT_MAC,   /* 6 bytes into a guint64 */
+    ELEMENT_FLAGS, /* a number; several of one target are joined bit by bit */
+    ELEMENT_LABEL, /* 3 bytes of an MPLS label stack entry: the upper 20 bits are the label */
 } ElementKind;
 
 typedef struct {

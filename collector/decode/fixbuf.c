@@ -46,6 +46,9 @@ static guint16 native_width(const Element *element)
         return 16;
     case ELEMENT_MAC:
         return 6;
+    case ELEMENT_LABEL:
+        return 3;
+    case ELEMENT_FLAGS:
     case ELEMENT_NUMBER:
     case ELEMENT_TIME:
         break;
@@ -56,7 +59,9 @@ static guint16 native_width(const Element *element)
 /* What libfixbuf swaps bytes of, and what it copies. */
 static guint32 byte_order(const Element *element)
 {
-    return element->kind == ELEMENT_ADDR6 || element->kind == ELEMENT_MAC ? 0 : FB_IE_F_ENDIAN;
+    gboolean bytes = element->kind == ELEMENT_ADDR6 || element->kind == ELEMENT_MAC ||
+                     element->kind == ELEMENT_LABEL;
+    return bytes ? 0 : FB_IE_F_ENDIAN;
 }
 
 /* Elements that are not in the model under their own number are ours to add. */
@@ -83,12 +88,13 @@ static fbTemplate_t *internal_template(Fixbuf *fixbuf)
             fbInfoModelGetElementByID(fixbuf->model, rows[i].id, rows[i].pen);
         char name[ELEMENT_NAME_MAX]; /* the specification wants it writable */
         g_strlcpy(name, known->ref.name, sizeof name);
-        fbInfoElementSpec_t spec = {.name = name, .len_override = known->len};
+        guint16 width = known->len <= SLOT_MAX ? known->len : native_width(&rows[i]); /* octets */
+        fbInfoElementSpec_t spec = {.name = name, .len_override = width};
         g_autoptr(GError) error = NULL;
         gboolean added = fbTemplateAppendSpec(template, &spec, 0, &error);
-        g_assert(added && known->len <= SLOT_MAX);
-        fixbuf->slots[i] = (Slot){.offset = (guint16)fixbuf->values_len, .width = known->len};
-        fixbuf->values_len += known->len;
+        g_assert(added);
+        fixbuf->slots[i] = (Slot){.offset = (guint16)fixbuf->values_len, .width = width};
+        fixbuf->values_len += width;
     }
     return template;
 }
@@ -236,9 +242,11 @@ static void fill(gpointer user, const Element *element, guint field, gboolean we
     switch ((ElementKind)element->kind) {
     case ELEMENT_NUMBER:
     case ELEMENT_TIME:
+    case ELEMENT_FLAGS:
         value = host_number(at, slot->width);
         break;
     case ELEMENT_MAC:
+    case ELEMENT_LABEL:
         value = pst_load_be(at, slot->width);
         break;
     case ELEMENT_ADDR4:
@@ -327,7 +335,8 @@ static gboolean flows_equal(const PstFlow *a, const PstFlow *b)
 
 static gboolean records_equal(const Record *a, const Record *b)
 {
-    if (!flows_equal(&a->flow, &b->flow) || a->seen != b->seen || a->icmp != b->icmp)
+    if (!flows_equal(&a->flow, &b->flow) || a->seen != b->seen || a->icmp != b->icmp ||
+        a->ip_version != b->ip_version)
         return FALSE;
     for (guint raw = 0; raw < RAW_COUNT; raw++) {
         if (record_saw(a, (Raw)raw) && a->raw[raw] != b->raw[raw])

@@ -36,12 +36,14 @@ static gint64 nearest(const FlowContext *context, const gint64 *candidates, gsiz
     return best;
 }
 
-/* RFC 7011 §6.1.9: seconds and fraction since 1900. Some exporters send µs or ns since 1970. */
+/* RFC 7011 §6.1.9: seconds and fraction since 1900. Some exporters count from 1970, and some of
+ * these in µs or ns. */
 static gint64 from_ntp(guint64 value, gint64 unit_ns, const FlowContext *context)
 {
     gint64 fraction_ns = (gint64)((value & G_MAXUINT32) * (guint64)NS_PER_S >> 32);
-    gint64 readings[] = {((gint64)(value >> 32) - NTP_EPOCH_S) * NS_PER_S + fraction_ns, 0};
-    gsize n = 1;
+    gint64 s = (gint64)(value >> 32);
+    gint64 readings[] = {(s - NTP_EPOCH_S) * NS_PER_S + fraction_ns, s * NS_PER_S + fraction_ns, 0};
+    gsize n = 2;
     if (value <= (guint64)(G_MAXINT64 / unit_ns))
         readings[n++] = (gint64)value * unit_ns;
     return nearest(context, readings, n);
@@ -231,6 +233,13 @@ gint64 normalize_export_ns(gint64 export_ns, gint64 received_ns)
     return export_ns >= OLDEST_NS ? export_ns : received_ns;
 }
 
+static gboolean is_nobody(const PstAddr *addr)
+{
+    static const PstAddr none6 = {.family = PST_AF_INET6};
+    static const PstAddr none4 = {.family = PST_AF_INET};
+    return pst_addr_equal(addr, &none4) || pst_addr_equal(addr, &none6);
+}
+
 /* A record with fields of both families says one address by leaving zeros in all of its fields
  * (0.0.0.0 to 255.255.255.255): it is of the other one's family. */
 static void match_families(PstFlow *flow)
@@ -245,6 +254,22 @@ static void match_families(PstFlow *flow)
         flow->dst_addr = none4;
 }
 
+/* A record without addresses may say what it is of all the same. */
+static guint16 etype_told(const Record *record)
+{
+    return record->ip_version == 4 ? ETYPE_IPV4 : record->ip_version == 6 ? ETYPE_IPV6 : 0;
+}
+
+/* 0.0.0.0 says that there was no NAT, or no proxy. */
+static void leave_out_nobody(PstFlowRare *rare)
+{
+    PstAddr *addrs[] = {&rare->nat_src_addr, &rare->nat_dst_addr, &rare->told_exporter};
+    for (gsize i = 0; i < G_N_ELEMENTS(addrs); i++) {
+        if (is_nobody(addrs[i]))
+            *addrs[i] = (PstAddr){0};
+    }
+}
+
 void normalize_record(Record *record, const FlowContext *context, NormalizeCounts *counts)
 {
     PstFlow *flow = &record->flow;
@@ -257,6 +282,10 @@ void normalize_record(Record *record, const FlowContext *context, NormalizeCount
         flow->etype = ETYPE_IPV4;
     else if (flow->src_addr.family == PST_AF_INET6 || flow->dst_addr.family == PST_AF_INET6)
         flow->etype = ETYPE_IPV6;
+    else
+        flow->etype = etype_told(record);
+    if (G_UNLIKELY(flow->has & PST_HAS_RARE))
+        leave_out_nobody(&flow->rare);
     set_times(record, context, counts);
     set_rate(record, context);
     set_icmp(record);
@@ -275,6 +304,20 @@ gboolean flow_is_mail(const PstFlow *flow, const PortSet *ports)
 
 typedef enum { CLIENT_UNKNOWN, CLIENT_SRC, CLIENT_DST } Client;
 
+/* RFC 5103 §6.3: who began, as the exporter knows it. */
+static Client client_told(const PstFlow *flow)
+{
+    enum { INITIATOR = 1, REVERSE_INITIATOR = 2 };
+    switch (flow->rare.biflow_direction) {
+    case INITIATOR:
+        return CLIENT_SRC;
+    case REVERSE_INITIATOR:
+        return CLIENT_DST;
+    default:
+        return CLIENT_UNKNOWN;
+    }
+}
+
 static Client client_side(const PstFlow *flow, const PortSet *ports)
 {
     if (!flow_is_mail(flow, ports))
@@ -286,8 +329,65 @@ static Client client_side(const PstFlow *flow, const PortSet *ports)
     if (!dst)
         return CLIENT_DST;
     if (!(flow->has & PST_HAS_TCP_FLAGS) || !(flow->tcp_flags & TCP_SYN))
-        return CLIENT_UNKNOWN;
-    return flow->tcp_flags & TCP_ACK ? CLIENT_UNKNOWN : CLIENT_SRC;
+        return client_told(flow);
+    return flow->tcp_flags & TCP_ACK ? client_told(flow) : CLIENT_SRC;
+}
+
+static gboolean is_ours(const PstPrefixMap *networks, const PstAddr *addr)
+{
+    return pst_prefix_map_find(networks, addr, NULL, NULL);
+}
+
+/* One end of a flow, and what it is on the other side of the NAT. */
+typedef struct {
+    PstAddr *addr, *nat_addr;
+    guint16 *port, *nat_port;
+} End;
+
+static gboolean is_ours_behind(const End *end, const PstPrefixMap *networks)
+{
+    return pst_addr_present(end->nat_addr) && is_ours(networks, end->nat_addr) &&
+           !is_ours(networks, end->addr);
+}
+
+static gboolean is_translated(const End *end, guint8 family)
+{
+    return end->nat_addr->family == family && end->addr->family != family;
+}
+
+/* The port goes with its address; a mail port, by which the flow was taken for mail, stays. */
+static void cross(const End *end, const PortSet *ports)
+{
+    PstAddr addr = *end->addr;
+    guint16 port = *end->port;
+    *end->addr = *end->nat_addr;
+    *end->nat_addr = addr;
+    if (*end->nat_port == 0 || portset_has(ports, port))
+        return;
+    *end->port = *end->nat_port;
+    *end->nat_port = port;
+}
+
+/* Of a flow through a NAT the side counts on which we are somebody: an end that is not ours, but is
+ * on the other side, changes places with it. NAT64 takes the other end along: a flow is of one
+ * family. */
+static void cross_nat(PstFlow *flow, const PstPrefixMap *networks, const PortSet *ports)
+{
+    PstFlowRare *rare = &flow->rare;
+    End src = {&flow->src_addr, &rare->nat_src_addr, &flow->src_port, &rare->nat_src_port};
+    End dst = {&flow->dst_addr, &rare->nat_dst_addr, &flow->dst_port, &rare->nat_dst_port};
+    gboolean src_crosses = is_ours_behind(&src, networks);
+    gboolean dst_crosses = is_ours_behind(&dst, networks);
+    if (src_crosses && !dst_crosses)
+        dst_crosses = is_translated(&dst, src.nat_addr->family);
+    else if (dst_crosses && !src_crosses)
+        src_crosses = is_translated(&src, dst.nat_addr->family);
+    if (src_crosses)
+        cross(&src, ports);
+    if (dst_crosses)
+        cross(&dst, ports);
+    if (src_crosses || dst_crosses)
+        flow->etype = flow->src_addr.family == PST_AF_INET ? ETYPE_IPV4 : ETYPE_IPV6;
 }
 
 const PstAddr *normalize_direction(PstFlow *flow, const PstPrefixMap *networks,
@@ -297,8 +397,10 @@ const PstAddr *normalize_direction(PstFlow *flow, const PstPrefixMap *networks,
     *out_ours = FALSE;
     if (networks == NULL)
         return &flow->src_addr;
-    gboolean src_ours = pst_prefix_map_find(networks, &flow->src_addr, NULL, NULL);
-    gboolean dst_ours = pst_prefix_map_find(networks, &flow->dst_addr, NULL, NULL);
+    if (G_UNLIKELY(flow->has & PST_HAS_RARE))
+        cross_nat(flow, networks, ports);
+    gboolean src_ours = is_ours(networks, &flow->src_addr);
+    gboolean dst_ours = is_ours(networks, &flow->dst_addr);
     if (!src_ours && !dst_ours) {
         flow->direction = PST_DIR_TRANSIT;
         return &flow->src_addr;

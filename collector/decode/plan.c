@@ -4,7 +4,7 @@
 #include "datagram.h"
 #include "element.h"
 
-enum { PROTO_TCP = 6 };
+enum { PROTO_TCP = 6, LABEL_SHIFT = 4 };
 
 /* How the bytes are copied. The exact forms cover nearly all templates. The steps of a plan stand
  * in this order. */
@@ -302,6 +302,7 @@ void plan_store(const Element *element, guint64 value, const guint8 *bytes, gboo
                 Record *out)
 {
     guint8 *target = (guint8 *)out + element->target;
+    guint16 flags;
     PstAddr addr;
     switch ((ElementKind)element->kind) {
     case ELEMENT_NUMBER:
@@ -309,6 +310,13 @@ void plan_store(const Element *element, guint64 value, const guint8 *bytes, gboo
     case ELEMENT_MAC:
         if (!weak || value != 0)
             store_number(target, element->size, value);
+        return;
+    case ELEMENT_FLAGS:
+        memcpy(&flags, target, sizeof flags);
+        store_number(target, sizeof flags, value | flags);
+        return;
+    case ELEMENT_LABEL:
+        store_number(target, element->size, value >> LABEL_SHIFT);
         return;
     case ELEMENT_ADDR4:
         if (weak && all_zero(bytes, 4))
@@ -405,6 +413,7 @@ void plan_run(const Plan *plan, const guint8 *record, const guint32 *bases, Reco
 {
     out->flow = (PstFlow){.has = plan->has, .type = plan->type};
     out->icmp = 0;
+    out->ip_version = 0;
     out->seen = plan->seen;
     out->narrow = plan->narrow;
     if (plan->n_segments == 1)

@@ -38,7 +38,8 @@ typedef enum {
 
 typedef struct {
     PstFlow flow;
-    guint16 icmp;   /* type << 8 | code, where a record has both in one */
+    guint16 icmp; /* type << 8 | code, where a record has both in one */
+    guint8 ip_version;
     guint32 seen;   /* bit 1 << Raw: raw[] holds a value of the record */
     guint32 narrow; /* the same: an 8-byte time that came in 4 bytes (Sophos) */
     guint64 raw[RAW_COUNT];

@@ -66,8 +66,28 @@ typedef enum {
     PST_HAS_FORWARDING = 1u << 20,
     PST_HAS_MAC = 1u << 21,
     PST_HAS_DST_VLAN = 1u << 22,
-    PST_HAS_MIN_TTL = 1u << 23
+    PST_HAS_MIN_TTL = 1u << 23,
+    PST_HAS_FLOW_DIRECTION = 1u << 24,
+    PST_HAS_FLOW_LABEL = 1u << 25,
+    PST_HAS_RARE = 1u << 26, /* some of PstFlowRare was told */
+    PST_HAS_MPLS = 1u << 27,
+    PST_HAS_TCP_SEQUENCE = 1u << 28
 } PstFlowHas;
+
+/* What few exporters tell. All of it is zero without PST_HAS_RARE; what has no bit of its own was
+ * told if it is not zero. */
+typedef struct {
+    PstAddr nat_src_addr; /* the source on the other side of a NAT that the exporter stands at … */
+    PstAddr nat_dst_addr;  /* … and the destination (docs/collector.md, Behind a NAT) */
+    PstAddr told_exporter; /* where a proxy says that it has the record from: its word, no more */
+    guint16 nat_src_port;
+    guint16 nat_dst_port;
+    guint8 nat_event;        /* IPFIX natEvent */
+    guint8 biflow_direction; /* IPFIX biflowDirection: 1 the source began, 2 the destination */
+    guint32 mpls_label;      /* the top one, 20 bits */
+    guint32 tcp_sequence;    /* IPFIX tcpSequenceNumber */
+    guint64 flow_id;         /* the exporter's number for a connection */
+} PstFlowRare;
 
 typedef struct {
     guint32 has;  /* PstFlowHas */
@@ -110,13 +130,17 @@ typedef struct {
     guint8 icmp_code;
     guint8 forwarding; /* IPFIX forwardingStatus */
     guint8 ip_ttl;
+    guint8 flow_direction; /* at the interface where it was seen: 0 ingress, 1 egress */
     guint16 vlan_id;
     guint16 dst_vlan;
     guint64 src_mac; /* 48 bits */
     guint64 dst_mac;
 
     guint32 sequence_num; /* of the datagram */
+    guint32 flow_label;   /* of IPv6, 20 bits */
     guint32 domain;       /* observation domain (v9 source id, v5 engine type<<8 | id) */
+
+    PstFlowRare rare;
 } PstFlow;
 
 /* Where records of an exporter (address and domain) are lost. */

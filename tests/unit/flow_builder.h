@@ -43,7 +43,7 @@ static inline PstFlow test_flow_full(void)
 {
     PstFlow flow;
     memset(&flow, 0, sizeof flow);
-    flow.has = 0xffffff;
+    flow.has = 0x1fffffff;
     flow.type = PST_FLOW_IPFIX;
     flow.rate_source = PST_RATE_OPERATOR;
     flow.direction = PST_DIR_TRANSIT;
@@ -65,5 +65,13 @@ static inline PstFlow test_flow_full(void)
     flow.vlan_id = flow.dst_vlan = 0xffff;
     flow.src_mac = flow.dst_mac = G_GUINT64_CONSTANT(0xffffffffffff);
     flow.sequence_num = flow.domain = G_MAXUINT32;
+    flow.flow_direction = 0xff;
+    flow.rare.nat_src_addr = test_addr("2001:db8::5");
+    flow.rare.nat_dst_addr = test_addr("2001:db8::6");
+    flow.rare.told_exporter = test_addr("2001:db8::7");
+    flow.rare.nat_src_port = flow.rare.nat_dst_port = 0xffff;
+    flow.rare.nat_event = flow.rare.biflow_direction = 0xff;
+    flow.flow_label = flow.rare.mpls_label = flow.rare.tcp_sequence = G_MAXUINT32;
+    flow.rare.flow_id = G_MAXUINT64;
     return flow;
 }

@@ -289,7 +289,8 @@ Test(codec, what_we_print_is_plain_and_both_readers_agree)
     PstFlow some[] = {test_flow("192.0.2.1", "203.0.113.5", 25, G_GINT64_CONSTANT(1777638896000)),
                       test_flow_full()};
     some[1].bytes = some[1].packets = some[1].reverse_bytes = some[1].reverse_packets =
-        some[1].sampling_rate = G_MAXINT64; /* beyond, json-glib reads no number */
+        some[1].sampling_rate = some[1].rare.flow_id =
+            G_MAXINT64; /* beyond, json-glib reads no number */
     for (guint i = 0; i < 2; i++) {
         g_autoptr(GString) json = g_string_new(NULL);
         PstFlow plain, other;

@@ -39,6 +39,7 @@ Test(times, of_every_form_mean_the_same)
         {RAW_START_NS, RAW_END_NS, NTP_S(NOW_S - 20), NTP_S(NOW_S - 10)},
         {RAW_START_US, RAW_END_US, (NOW_S - 20) * 1000000, (NOW_S - 10) * 1000000},
         {RAW_START_NS, RAW_END_NS, (NOW_S - 20) * NS_PER_S, (NOW_S - 10) * NS_PER_S},
+        {RAW_START_NS, RAW_END_NS, (guint64)(NOW_S - 20) << 32, (guint64)(NOW_S - 10) << 32},
         {RAW_START_DELTA_US, RAW_END_DELTA_US, 20000000, 10000000},
         {RAW_START_S, RAW_DURATION_MS, NOW_S - 20, 10000},
         {RAW_START_S, RAW_DURATION_US, NOW_S - 20, 10000000},

@@ -43,11 +43,9 @@ static Field random_field(GRand *rand)
                        .len = g_rand_boolean(rand) ? FIELD_VARIABLE
                                                    : (guint16)g_rand_int_range(rand, 0, 20)};
     const Element *element = &rows[g_rand_int_range(rand, 0, (gint32)n)];
-    static const guint8 widths[] = {[ELEMENT_NUMBER] = 0,
-                                    [ELEMENT_TIME] = 8,
-                                    [ELEMENT_ADDR4] = 4,
-                                    [ELEMENT_ADDR6] = 16,
-                                    [ELEMENT_MAC] = 6};
+    static const guint8 widths[] = {
+        [ELEMENT_NUMBER] = 0, [ELEMENT_TIME] = 8,  [ELEMENT_ADDR4] = 4, [ELEMENT_ADDR6] = 16,
+        [ELEMENT_MAC] = 6,    [ELEMENT_FLAGS] = 2, [ELEMENT_LABEL] = 3};
     guint16 width = widths[element->kind];
     if (width == 0) /* a few are wider than libfixbuf knows them */
         width = (guint16)g_rand_int_range(
