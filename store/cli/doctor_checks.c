@@ -126,9 +126,15 @@ static void tell_adapter(Doctor *doctor, const PstPgRows *rows, int i)
                      pst_pg_text(rows, i, 2));
     if (pst_pg_int(rows, i, 3) > 0)
         doctor_wrong(doctor, "network",
-                     "look at them, then SELECT postern.set_adapter_limits(…) if it is right",
+                     "look at them, then postern enforcement limits … if it is right",
                      "%s orders of adapter %s are held back: %s", pst_pg_text(rows, i, 3), name,
                      pst_pg_text(rows, i, 4));
+    if (pst_pg_int(rows, i, 7) > 0)
+        doctor_wrong(doctor, "network",
+                     "does postern-dispatch --work=enforce run? It closes them again by itself",
+                     "%s blocks of adapter %s were not refreshed in time and are open in the "
+                     "network",
+                     pst_pg_text(rows, i, 7), name);
     if (!pst_pg_is_null(rows, i, 5))
         doctor_wrong(doctor, "network", "look at the script that adapter hook runs",
                      "nobody knows what adapter %s has applied: %s", name, pst_pg_text(rows, i, 5));
@@ -136,24 +142,29 @@ static void tell_adapter(Doctor *doctor, const PstPgRows *rows, int i)
 
 gboolean doctor_orders(Doctor *doctor, GError **error)
 {
-    g_autoptr(PstPgRows) rows = pst_pg_query(
-        doctor->pg,
-        "SELECT a.adapter, a.failed, min(e.error) FILTER (WHERE e.state = 'failed'),"
-        " count(*) FILTER (WHERE e.state = 'pending' AND e.error LIKE 'held: %'),"
-        " min(e.error) FILTER (WHERE e.state = 'pending' AND e.error LIKE 'held: %'),"
-        " a.reconcile_error, a.switched_on"
-        " FROM api_v1.adapters a LEFT JOIN api_v1.enforcement_desired e"
-        "  ON e.adapter = a.adapter AND e.state <> 'applied'"
-        " WHERE a.enabled GROUP BY a.adapter, a.failed, a.reconcile_error, a.switched_on",
-        NULL, error);
+    g_autoptr(PstPgRows) rows =
+        pst_pg_query(doctor->pg,
+                     "SELECT a.adapter, a.failed, min(e.error) FILTER (WHERE e.state = 'failed'),"
+                     " count(*) FILTER (WHERE e.state = 'pending' AND e.error LIKE 'held: %'),"
+                     " min(e.error) FILTER (WHERE e.state = 'pending' AND e.error LIKE 'held: %'),"
+                     " a.reconcile_error, a.switch, a.expired, a.lifted"
+                     " FROM api_v1.adapters a LEFT JOIN api_v1.enforcement_desired e"
+                     "  ON e.adapter = a.adapter AND e.state <> 'applied'"
+                     " WHERE a.enabled GROUP BY a.adapter, a.failed, a.reconcile_error, a.switch,"
+                     " a.expired, a.lifted",
+                     NULL, error);
     if (rows == NULL)
         return FALSE;
     guint before = doctor->wrong;
     for (int i = 0; i < pst_pg_count(rows); i++)
         tell_adapter(doctor, rows, i);
-    if (pst_pg_count(rows) > 0 && !pst_pg_bool(rows, 0, 6))
-        doctor_wrong(doctor, "network", "SELECT postern.set_setting('enforcement', 'on', 'me')",
+    const char *turned = pst_pg_count(rows) > 0 ? pst_pg_text(rows, 0, 6) : "on";
+    if (strcmp(turned, "off") == 0)
+        doctor_wrong(doctor, "network", "postern enforcement start",
                      "setting enforcement is off: no order reaches the network");
+    else if (strcmp(turned, "lift") == 0)
+        doctor_wrong(doctor, "network", "postern enforcement start",
+                     "setting enforcement is lift: every block is opened in the network");
     if (doctor->wrong == before)
         doctor_ok(doctor, "network", "no order is refused");
     return TRUE;

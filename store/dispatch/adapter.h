@@ -16,6 +16,7 @@ typedef struct {
     const char *ports;  /* "25,587"; "" unless block_ports */
     const char *reason;
     const char *case_id; /* "PST-2026-000123"; NULL: none */
+    gint64 ttl_s; /* the network forgets it after so long, it is given again before; 0: never */
 } Order;
 
 typedef enum { ADAPTER_LISTED, ADAPTER_CANNOT_LIST, ADAPTER_LIST_FAILED } AdapterListing;

@@ -66,6 +66,11 @@ static GString *order_line(const Order *order)
     pst_json_append_i64(json, order->generation);
     append_text(json, "reason", order->reason);
     append_text(json, "case", order->case_id);
+    pst_json_append_name(json, "ttl_s");
+    if (order->ttl_s > 0)
+        pst_json_append_i64(json, order->ttl_s);
+    else
+        g_string_append(json, "null");
     g_string_append(json, "}\n");
     return json;
 }

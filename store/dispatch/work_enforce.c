@@ -198,23 +198,39 @@ static gboolean write_outcome(Dispatch *dispatch, const char *adapter, const Ord
                       NULL, error);
 }
 
-/* The last door: holds even if the database is wrong. */
-static gboolean is_never_blocked(const Enforcer *enforcer, const Order *order)
+static gboolean are_mail_ports(const char *ports)
+{
+    static const char *const known[] = {"25", "465", "587", "2525", NULL};
+    g_auto(GStrv) list = g_strsplit(ports, ",", -1);
+    for (char **port = list; *port != NULL; port++)
+        if (!g_strv_contains(known, *port))
+            return FALSE;
+    return list[0] != NULL;
+}
+
+/* The last door: holds even if the database is wrong. NULL: the order may go through. */
+static const char *why_not(const Enforcer *enforcer, const Order *order)
 {
     PstPrefix unit, found;
-    if (enforcer->never_block == NULL || strcmp(order->action, "open") == 0)
-        return FALSE;
-    if (!pst_prefix_parse(order->unit, strlen(order->unit), FALSE, &unit))
-        return TRUE;
-    return pst_prefix_map_find(enforcer->never_block, &unit.addr, NULL, &found);
+    if (strcmp(order->action, "open") == 0)
+        return NULL;
+    if (strcmp(order->action, "block_ports") == 0 && !are_mail_ports(order->ports))
+        return "no port but 25, 465, 587 and 2525 is ever closed";
+    if (enforcer->never_block == NULL)
+        return NULL;
+    return !pst_prefix_parse(order->unit, strlen(order->unit), FALSE, &unit) ||
+                   pst_prefix_map_find(enforcer->never_block, &unit.addr, NULL, &found)
+               ? "it is on this dispatcher's never_block list"
+               : NULL;
 }
 
 static PstOutcome apply(const Enforcer *enforcer, const OpenAdapter *open, const Order *order,
                         char **out_detail)
 {
-    if (!is_never_blocked(enforcer, order))
+    const char *why = why_not(enforcer, order);
+    if (why == NULL)
         return open->adapter->apply(open->self, order, out_detail);
-    *out_detail = g_strdup("it is on this dispatcher's never_block list");
+    *out_detail = g_strdup(why);
     return PST_OUTCOME_REFUSED;
 }
 
@@ -249,7 +265,7 @@ static int turn_of(Dispatch *dispatch, const Enforcer *enforcer, OpenAdapter *op
     g_autoptr(PstPgRows) rows = pst_pg_query(
         dispatch->pg,
         "SELECT postern.unit_text(unit), generation, action, array_to_string(ports, ','), reason,"
-        " case_id FROM postern.claim_orders($1, $2, $3)",
+        " case_id, ttl_s FROM postern.claim_orders($1, $2, $3)",
         &p, error);
     if (rows == NULL)
         return -1;
@@ -259,7 +275,8 @@ static int turn_of(Dispatch *dispatch, const Enforcer *enforcer, OpenAdapter *op
                        .action = pst_pg_text(rows, i, 2),
                        .ports = pst_pg_text(rows, i, 3),
                        .reason = pst_pg_text(rows, i, 4),
-                       .case_id = pst_pg_text(rows, i, 5)};
+                       .case_id = pst_pg_text(rows, i, 5),
+                       .ttl_s = pst_pg_int(rows, i, 6)};
         g_autoptr(GError) why = NULL;
         if (carry_out(dispatch, enforcer, open, &order, &why))
             continue;

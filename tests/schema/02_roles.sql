@@ -64,7 +64,7 @@ SELECT set_eq($$ SELECT r.rolname::text, p.proname::text FROM pg_roles r CROSS J
   ('postern_monitor', 'is_ours measure_for mode_preview setting_interval time_text verdict_reasons verify_audit'),
   ('postern_officer', 'clear_alarm customers_import_apply customers_import_begin customers_import_diff decide_dispute expirable expire extend_deadline
     ip_exempt ip_exempt_end ip_release ip_timeline is_ours mail_preview make_statement measure_for mode_preview network_add
-    network_end never_block_add reporter_enrol request_unblock set_adapter set_adapter_limits set_mode set_setting
+    network_end never_block_add reporter_enrol request_unblock set_adapter set_adapter_limits set_enforcement set_limits set_mode set_setting
     setting_interval settle_reply time_text top_senders_between units_in verdict_reasons verify_audit')) AS v (role, functions), regexp_split_to_table(functions, '\s+') AS f $$, 'who may call what');
 SELECT set_eq($$ SELECT p.proname::text FROM pg_proc p WHERE p.pronamespace IN ('postern'::regnamespace, 'api_v1'::regnamespace)
                     AND has_function_privilege('public', p.oid, 'EXECUTE') $$, ARRAY['now', 'mode', 'setting', 'unit_text'], 'and what everyone may');
