@@ -12,6 +12,8 @@ static const CliCommand commands[] = {
     {"mail", "what customers are told: preview", cmd_mail},
     {"reporters", "whose complaints count: add, list", cmd_reporters},
     {"ip", "one address: show, release, exempt", cmd_ip},
+    {"enforcement", "the ways into the network: limits, and the switch that stops or lifts all",
+     cmd_enforcement},
     {"mode", "shadow (only record) or enforce (warn and block)", cmd_mode},
     {"audit", "the record of what was done: is it as it was sealed?", cmd_audit},
     {"replay", "send a recorded capture of flow exports to a collector", cmd_replay},
@@ -25,7 +27,7 @@ static void print_help(FILE *out)
 {
     fputs("Usage:\n  postern COMMAND …\n\nThe operator's command of Postern.\n\nCommands:\n", out);
     for (gsize i = 0; i < G_N_ELEMENTS(commands); i++)
-        fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].summary);
+        fprintf(out, "  %-11s %s\n", commands[i].name, commands[i].summary);
     fputs("\nEach has its own help: postern COMMAND --help\n"
           "\nA new installation, in this order:\n"
           "  postern schema install --database \"host=/run/postgresql dbname=postern\"\n"

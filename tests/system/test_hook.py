@@ -95,7 +95,8 @@ def test_the_script_gets_the_whole_order_a_clean_environment_and_no_open_files(n
     order, *environment, rest = seen.read_text().splitlines()
     order = json.loads(order)
     assert order.pop("reason") and order.pop("case").startswith("PST-")
-    assert order == {"action": "block_ports", "unit": GERMAN, "ports": [25], "generation": 1}
+    assert order == {"action": "block_ports", "unit": GERMAN, "ports": [25], "generation": 1,
+                     "ttl_s": 21600}
     assert [line.split("=")[0] for line in environment] == ["LANG", "PATH"]
     assert rest == "/ 0", "its folder, and no connection of the dispatcher's"
     assert network.desk.value("SELECT lists FROM api_v1.adapters WHERE adapter = 'hook'") is False
@@ -130,6 +131,56 @@ def test_a_script_that_puts_off_shows_in_readyz(network):
     network.block()
     until(lambda: readiness(program)[0] == 503 and "router away" in readiness(program)[1],
           "not ready, in its words")
+
+
+def test_a_script_that_puts_off_for_an_hour_alarms_and_the_port_closes_when_it_can(network):
+    desk, later = network.desk, network.desk.folder / "later"
+    later.touch()
+    network.dispatch(network.script(f"""
+        [[ $order == *'"list"'* ]] && exit 64
+        [[ ! -e {later} ]] || {{ echo 'router away' >&2; exit 75; }}
+        exec {EXAMPLE} {network.file} <<<"$order"
+        """))
+    network.block()
+    for _ in range(12):
+        before = desk.value("SELECT attempts FROM postern.enforcement WHERE adapter = 'hook'")
+        desk.advance(minutes=5, seconds=1)
+        until(lambda: desk.value("SELECT attempts FROM postern.enforcement"
+                                 " WHERE adapter = 'hook' AND lease_until IS NULL") > before,
+              "tried once more")
+    assert desk.alarms() == ["order-late"]
+    assert "router away" in desk.value("SELECT detail FROM postern.noc_alarm")
+    assert desk.state(GERMAN) == "blocked" and network.closed() == {}
+    later.unlink()
+    desk.advance(minutes=5, seconds=1)
+    network.wait_order("applied")
+    assert network.closed() == {GERMAN: [25]} and desk.alarms() == []
+
+
+@pytest.mark.parametrize("listing", [
+    "echo hello", "echo '{}'", "echo '{\"unit\": \"192.0.2.1\"'", "printf '\\377\\0\\n'",
+    "echo '{\"unit\":\"192.0.2.1\",\"action\":\"block_ports\",\"ports\":[\"x\"]}'", "exit 3",
+    "kill -9 $$", "sleep 600"])
+def test_a_list_that_makes_no_sense_changes_nothing_and_alarms(network, listing):
+    network.dispatch(network.script(f"""
+        if [[ $order == *'"list"'* ]]; then
+            {listing}
+        else
+            exec {EXAMPLE} {network.file} <<<"$order"
+        fi
+        """), "--hook-timeout", "1s")
+    network.block()
+    network.wait_order("applied")
+    assert network.closed() == {GERMAN: [25]}
+    assert network.desk.alarms() == ["drift-unknown"]
+
+
+def test_a_port_that_is_none_of_mail_is_never_closed_whatever_the_database_says(network):
+    network.block()
+    network.desk.query("UPDATE postern.enforcement SET ports = '{25,443}'")
+    network.dispatch()
+    assert "no port but 25" in network.wait_order("failed")
+    assert network.closed() == {}
 
 
 @pytest.mark.parametrize("hook, words", [
@@ -169,14 +220,66 @@ def test_the_database_is_not_believed_about_what_is_never_blocked(network):
 
 
 def test_the_switch_stops_everything_and_the_doctor_says_so(network):
-    network.desk.query("SELECT postern.set_setting('enforcement', 'off', 'test')")
+    desk = network.desk
+    assert "needs --reason" in desk.cli("enforcement", "stop", status=2).stderr
+    assert "STOPPED" in desk.cli("enforcement", "stop", "--reason", "the router loops").stdout
     program = network.dispatch()
     network.block()
     until(lambda: "enforcement is off" in readiness(program)[1], "readyz says so")
     assert network.order() == ("pending", None)
-    assert "enforcement is off" in network.desk.cli("doctor", status=1).stdout
-    network.desk.query("SELECT postern.set_setting('enforcement', 'on', 'test')")
+    assert "enforcement is off" in desk.cli("doctor", status=1).stdout
+    assert "enforcement is on" in desk.cli("enforcement", "start").stdout
     network.wait_order("applied")
+    assert "blocks open by themselves from" in desk.cli(
+        "enforcement", "stop", "--reason", "again").stdout
+
+
+def test_everything_is_lifted_after_a_yes_and_comes_back(network):
+    desk = network.desk
+    network.dispatch()
+    network.block()
+    network.wait_order("applied")
+    asked = desk.cli("enforcement", "lift", "--reason", "all wrong", status=1)
+    assert "1 blocks would be opened" in asked.stdout and "--yes" in asked.stderr
+    assert network.closed() == {GERMAN: [25]}
+    desk.cli("enforcement", "lift", "--reason", "all wrong", "--yes")
+    network.wait_order("lifted")
+    assert network.closed() == {} and desk.state(GERMAN) == "blocked"
+    assert "enforcement is lift" in desk.cli("doctor", status=1).stdout
+    assert "LIFTED" in desk.cli("enforcement", "show").stdout
+    desk.cli("enforcement", "start")
+    network.wait_order("applied")
+    assert network.closed() == {GERMAN: [25]}
+
+
+def test_ways_and_limits_are_the_operators_by_name(network):
+    desk = network.desk
+    text = desk.cli("enforcement", "limits", "hook", "--per-minute", "30", "--share", "25",
+                    "--ttl", "1h").stdout
+    for words in ("enforcement is on", "30", "25 %", "01:00:00"):
+        assert words in text, text
+    assert "say --per-minute" in desk.cli("enforcement", "limits", "hook", status=2).stderr
+    assert "1 minute to 7 days" in desk.cli("enforcement", "limits", "hook", "--ttl", "1s",
+                                            status=1).stderr
+    assert "no adapter \"hok\"" in desk.cli("enforcement", "enable", "hok", status=1).stderr
+    assert "must stay enabled" in desk.cli("enforcement", "disable", "hook", status=1).stderr
+    desk.cli("enforcement", "enable", "null", "--optional")
+    assert "must stay enabled" in desk.cli("enforcement", "disable", "hook", status=1).stderr
+    desk.cli("enforcement", "enable", "null")
+    desk.cli("enforcement", "disable", "hook")
+
+
+def test_blocks_that_nobody_refreshed_are_told_by_the_doctor_and_closed_again(network):
+    desk = network.desk
+    program = network.dispatch()
+    network.block()
+    network.wait_order("applied")
+    program.kill()
+    desk.advance(hours=7)
+    assert "1 blocks of adapter hook were not refreshed in time" in desk.cli(
+        "doctor", status=1).stdout
+    network.dispatch()
+    until(lambda: desk.alarms() == ["order-expired"], "closed again, with an alarm")
 
 
 def test_kill_9_of_dispatcher_and_script_at_any_moment(network):
