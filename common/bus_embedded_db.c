@@ -345,8 +345,29 @@ static gboolean share_with_group(BusFile *file, const char *group_name, GError *
            share_one(file, "-shm", group, error);
 }
 
+/* In a folder that belongs to its group (setgid, and the group may write) several users share the
+ * bus: whoever comes first begins a file that all of them may write. SQLite gives -wal and -shm the
+ * same mode. What cannot be begun here fails again, with its reason, when it is opened. */
+static void begin_in_shared_folder(const char *path)
+{
+    g_autofree char *folder = g_path_get_dirname(path);
+    int lock = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    struct stat place;
+    gboolean shared = lock >= 0 && fstat(lock, &place) == 0 && (place.st_mode & 02020) == 02020;
+    if (shared && flock(lock, LOCK_EX) == 0) {
+        int begun = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0660);
+        if (begun >= 0) {
+            (void)fchmod(begun, 0660); /* whatever the umask is */
+            close(begun);
+        }
+    }
+    if (lock >= 0)
+        close(lock);
+}
+
 static gboolean open_connection(BusFile *file, GError **error)
 {
+    begin_in_shared_folder(file->path);
     int status = sqlite3_open_v2(file->path, &file->db,
                                  SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX |
                                      SQLITE_OPEN_EXRESCODE,

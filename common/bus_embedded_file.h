@@ -23,7 +23,8 @@ typedef struct BusFile BusFile;
 enum { BUS_FILE_OFFSET_BITS = 40, BUS_FILE_READ_MAX = 64, BUS_FILE_DELETE_MAX = 64 };
 
 /* Opens, makes the file where there is none. @patience_ms how long a statement waits for another
- * process's lock. @group_name the Unix group that may write, or NULL.
+ * process's lock. @group_name the Unix group that may write, or NULL:
+ * in a folder that is setgid and may be written by its group that group, else this user alone.
  * @error also USAGE: no such folder, not allowed, a newer format, no such group. Given. */
 BusFile *bus_file_open(const char *path, const char *group_name, int patience_ms, GError **error)
     G_GNUC_WARN_UNUSED_RESULT;

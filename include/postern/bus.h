@@ -75,7 +75,8 @@ typedef struct {
     gint64 retain_bytes;    /* embedded: throw the oldest away above this; 0: 10 GiB */
     gint64 retain_s;        /* embedded: … older than this; 0: 7 days. Never past a position
                                that a consumer has committed to with pst_bus_commit() */
-    const char *group_name; /* embedded: Unix group that may write file, -wal and -shm; or NULL */
+    const char *group_name; /* embedded: Unix group that may write file, -wal and -shm; or NULL: in
+                               a setgid folder that its group may write, that group */
     gboolean bulk;          /* kafka: many large messages, to be moved at the least cost: not
                                compressed, and up to 50 ms later */
     const char *extra;      /* kafka: "name=value;name=value" for librdkafka, or NULL */

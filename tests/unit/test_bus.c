@@ -4,6 +4,7 @@
 #include <criterion/criterion.h>
 #include <glib/gstdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "postern/bus.h"
 
@@ -153,6 +154,40 @@ Test(bus, message_is_a_copy_and_comes_back_whole)
     cr_assert_leq(ABS(out[0].time_ms - g_get_real_time() / 1000), 60 * 1000);
     place_clear(&place);
     cr_assert_eq(revoked, 2);
+}
+
+/* Mode of the bus file or of one beside it. */
+static mode_t mode_of(const Place *place, const char *suffix)
+{
+    g_autofree char *path = g_strconcat(strchr(place->uri, ':') + 1, suffix, NULL);
+    struct stat now;
+    cr_assert_eq(stat(path, &now), 0, "%s", path);
+    return now.st_mode & 07777;
+}
+
+Test(bus, folder_of_a_group_makes_a_bus_that_the_group_may_write)
+{
+    Place place = place_new();
+    cr_assert_eq(g_chmod(place.folder, 02770), 0);
+    mode_t before = umask(0077);
+    place_open(&place, 0);
+    g_autoptr(GError) error = NULL;
+    cr_assert(pst_bus_ensure_topic(place.bus, "t", 1, NULL, &error));
+    umask(before);
+    cr_assert_eq(mode_of(&place, ""), 0660);
+    cr_assert_eq(mode_of(&place, "-wal"), 0660);
+    cr_assert_eq(mode_of(&place, "-shm"), 0660);
+    place_clear(&place);
+}
+
+Test(bus, folder_of_one_user_makes_a_bus_of_this_user)
+{
+    Place place = place_new();
+    mode_t before = umask(0077);
+    place_open(&place, 0);
+    umask(before);
+    cr_assert_eq(mode_of(&place, ""), 0600);
+    place_clear(&place);
 }
 
 Test(bus, poll_gives_no_more_than_asked_and_goes_round_the_partitions)
