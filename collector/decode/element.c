@@ -150,6 +150,7 @@ static const Element elements[] = {
     NUMBER(252, in_if, PST_HAS_IN_IF, 0, "ingressPhysicalInterface"),
     NUMBER(253, out_if, PST_HAS_OUT_IF, 0, "egressPhysicalInterface"),
     NUMBER(254, dst_vlan, PST_HAS_DST_VLAN, 0, "postDot1qVlanId"),
+    NUMBER(256, etype, 0, 0, "ethernetType"),
     RARE(281, ADDR6, nat_src_addr, 0, 0, "postNATSourceIPv6Address"),
     RARE(282, ADDR6, nat_dst_addr, 0, 0, "postNATDestinationIPv6Address"),
     NUMBER(298, packets, PST_HAS_PACKETS, 1, "initiatorPackets"),

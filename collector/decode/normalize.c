@@ -282,7 +282,7 @@ void normalize_record(Record *record, const FlowContext *context, NormalizeCount
         flow->etype = ETYPE_IPV4;
     else if (flow->src_addr.family == PST_AF_INET6 || flow->dst_addr.family == PST_AF_INET6)
         flow->etype = ETYPE_IPV6;
-    else
+    else if (flow->etype == 0)
         flow->etype = etype_told(record);
     if (G_UNLIKELY(flow->has & PST_HAS_RARE))
         leave_out_nobody(&flow->rare);

@@ -82,7 +82,7 @@ Test(rare, record_without_such_fields_is_not_longer_for_them)
 {
     g_auto(Bench) bench;
     bench_init(&bench, FALSE);
-    const PstFlow *flow = read_one(&bench, NULL, 0, NULL, 0);
+    const PstFlow *flow = read_one(&bench, (const Field[]){{0}}, 0, (const guint8[]){0}, 0);
     cr_assert_eq(flow->has & PST_HAS_RARE, 0);
     PstFlow garbage = *flow;
     memset(&garbage.rare, 0xff, sizeof garbage.rare);
@@ -105,6 +105,25 @@ Test(rare, zeros_of_an_exporter_without_nat_say_nothing)
     g_autofree char *json = json_of(flow);
     cr_assert_null(strstr(json, "nat_"), "%s", json);
     cr_assert_null(strstr(json, "told_"), "%s", json);
+}
+
+/* Open vSwitch, VMware: frames that are no IP have records, too. */
+Test(record_without_addresses, says_what_it_is_of_all_the_same)
+{
+    g_auto(Bench) bench;
+    bench_init(&bench, FALSE);
+    Export e = export_ipfix(.domain = 0);
+    export_template(&e, 256, F(256, 2), F(60, 1), F(1, 4));
+    export_data(&e, 256);
+    export_u16(&e, 0x0806);
+    export_u8(&e, 0);
+    export_u32(&e, 60);
+    export_u16(&e, 0);
+    export_u8(&e, 6);
+    export_u32(&e, 60);
+    bench_take(&bench, &e);
+    cr_assert_eq(bench_flow_at(&bench, 0)->etype, 0x0806);
+    cr_assert_eq(bench_flow_at(&bench, 1)->etype, 0x86dd);
 }
 
 /* RFC 6728 and mediators: 403 names whom 130 passed on. */
