@@ -3,7 +3,7 @@
 
 #include <pthread.h>
 
-enum { SERIES_MAX = 20000, MICROS = 1000000 };
+enum { SERIES_MAX = 40000, MICROS = 1000000 };
 
 typedef struct {
     PstStatKind kind;

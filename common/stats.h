@@ -6,7 +6,7 @@
  * without a lock (relaxed atomics), the metrics thread reads. Cells live as long as the registry.
  * Names follow Prometheus: postern_collector_records_total, unit in the name, labels as
  * "reason=\"no-template\"". The number of series is bounded: a registry refuses (and counts) more
- * than 20,000, so that peers cannot grow it.
+ * than 40,000, so that peers cannot grow it.
  */
 #include <glib.h>
 

@@ -3,30 +3,13 @@
 
 #include <sys/random.h>
 
-#include "remark.h"
+#include "shown.h"
 
 #define NS_PER_S G_GINT64_CONSTANT(1000000000)
 
 /* What all exporters together may hold, for each that may be known: domains, and templates in the
  * weight of TemplateBudget. Fewer than SMALL exporters share what SMALL have. */
 enum { SMALL = 128, DOMAINS_EACH = 4, TEMPLATES_EACH = 256 };
-
-struct ExporterCells {
-    PstCell *datagrams;
-    PstCell *records;
-    PstCell *expected;
-    PstCell *twice;
-    PstCell *reordered;
-    PstCell *duplicates;
-    PstCell *restarts;
-    PstCell *templates;
-    PstCell *clock_behind;
-    PstCell *clock_ahead;
-    PstCell *says[NOTE_COUNT]; /* NULL: it does not */
-    guint notes_shown;         /* changes of its notes, as of the last look */
-    PstCell *lost[PST_LOSS_COUNT];
-    Remarks remarks;
-};
 
 struct Exporters {
     ExportersOptions options;
@@ -35,8 +18,7 @@ struct Exporters {
     guint64 key[2];        /* of the hash: strangers choose the addresses */
     HoldBudget budget;
     TemplateBudget templates;
-    guint n_shown;
-    guint n_interfaces_shown;
+    Shown shown;
     gboolean ending;
 };
 
@@ -113,6 +95,7 @@ static void domain_free(Exporters *exporters, Domain *domain)
     notes_clear(&domain->notes);
     hold_clear(&domain->hold, &exporters->budget);
     ledger_unref(domain->ledger);
+    g_free(domain->cells);
     g_free(domain);
 }
 
@@ -123,8 +106,7 @@ static void exporter_free(Exporters *exporters, Exporter *exporter)
         exporter->domains = domain->next;
         domain_free(exporters, domain);
     }
-    exporters->n_shown -= exporter->cells != NULL;
-    g_free(exporter->cells);
+    shown_forget(&exporters->shown, exporter);
     g_free(exporter);
 }
 
@@ -132,6 +114,7 @@ Exporters *exporters_new(const ExportersOptions *options)
 {
     Exporters *exporters = g_new0(Exporters, 1);
     exporters->options = *options;
+    exporters->shown = (Shown){.stats = options->stats, .max = options->shown_max};
     exporters->exporters = g_hash_table_new(exporter_hash, exporter_equal);
     exporters->domains = g_hash_table_new(domain_hash, domain_equal);
     exporters->templates.max = (gsize)MAX(options->exporters_max, SMALL) * TEMPLATES_EACH;
@@ -188,49 +171,6 @@ void exporters_set_rules(Exporters *exporters, const PstPrefixMap *list, const P
         g_hash_table_iter_steal(&iter);
         exporter_free(exporters, exporter);
     }
-}
-
-static PstCell *shown_cell(const Exporters *exporters, PstStatKind kind, const char *name,
-                           const char *labels, const char *help)
-{
-    g_autofree char *full = g_strconcat("postern_collector_exporter_", name, NULL);
-    return pst_stats_cell(exporters->options.stats, kind, full, labels, help);
-}
-
-static struct ExporterCells *cells_new(Exporters *exporters, const PstAddr *addr)
-{
-    if (exporters->options.stats == NULL || exporters->n_shown >= exporters->options.shown_max)
-        return NULL;
-    exporters->n_shown++;
-    char text[PST_ADDR_TEXT_MAX];
-    g_autofree char *label = g_strdup_printf("exporter=\"%s\"", pst_addr_format(addr, text));
-    struct ExporterCells *cells = g_new0(struct ExporterCells, 1);
-    cells->datagrams = shown_cell(exporters, PST_COUNTER, "datagrams_total", label,
-                                  "Datagrams decoded, by exporter.");
-    cells->records = shown_cell(exporters, PST_COUNTER, "records_total", label,
-                                "Data records received, by exporter.");
-    cells->expected = shown_cell(exporters, PST_COUNTER, "expected_records_total", label,
-                                 "Records that were sent, by the exporter's own numbers.");
-    cells->twice = shown_cell(exporters, PST_COUNTER, "duplicate_records_total", label,
-                              "Records of datagrams that came twice.");
-    cells->reordered = shown_cell(exporters, PST_COUNTER, "reordered_total", label,
-                                  "Datagrams that others overtook on the way.");
-    cells->duplicates = shown_cell(exporters, PST_COUNTER, "duplicates_total", label,
-                                   "Datagrams whose sequence number was seen before.");
-    cells->restarts = shown_cell(exporters, PST_COUNTER, "restarts_total", label,
-                                 "Times that the sequence number started anew.");
-    cells->templates = shown_cell(exporters, PST_GAUGE, "templates", label, "Templates in force.");
-    cells->clock_behind = shown_cell(exporters, PST_GAUGE_MICROS, "clock_behind_seconds", label,
-                                     "Our clock minus the exporter's, 0 if that is ahead.");
-    cells->clock_ahead = shown_cell(exporters, PST_GAUGE_MICROS, "clock_ahead_seconds", label,
-                                    "The exporter's clock minus ours, 0 if that is ahead.");
-    for (guint i = 0; i < PST_LOSS_COUNT; i++) {
-        g_autofree char *reason =
-            g_strdup_printf("%s,reason=\"%s\"", label, pst_loss_name((PstLoss)i));
-        cells->lost[i] = shown_cell(exporters, PST_COUNTER, "lost_records_total", reason,
-                                    "Records lost, by exporter and reason (the loss ledger).");
-    }
-    return cells;
 }
 
 static Exporter *exporter_ensure(Exporters *exporters, const PstAddr *addr, guint64 hash,
@@ -418,121 +358,7 @@ guint exporters_count(const Exporters *exporters)
     return g_hash_table_size(exporters->exporters);
 }
 
-/* What the exporter says of itself, over its domains. Cells are made when it first says it. */
-static void show_says(const Exporters *exporters, const Exporter *exporter, const char *label)
-{
-    static const struct {
-        const char *name;
-        const char *help;
-    } rows[NOTE_COUNT] = {
-#define NOTES_ROW(identifier, element, name, text) [NOTE_##identifier] = {name, text},
-        NOTES_COUNTS(NOTES_ROW)
-#undef NOTES_ROW
-    };
-    for (guint i = 0; i < NOTE_COUNT; i++) {
-        guint64 sum = 0;
-        gboolean told = FALSE;
-        for (const Domain *domain = exporter->domains; domain != NULL; domain = domain->next) {
-            told |= (domain->notes.told >> i & 1) != 0;
-            sum += domain->notes.counts[i];
-        }
-        PstCell **cell = &exporter->cells->says[i];
-        if (told && *cell == NULL)
-            *cell = shown_cell(exporters, PST_GAUGE, rows[i].name, label, rows[i].help);
-        if (*cell != NULL)
-            pst_cell_set(*cell, sum);
-    }
-}
-
-static void append_label(GString *out, const char *name, const char *value)
-{
-    g_string_append_printf(out, ",%s=\"", name);
-    for (const char *c = value; *c != '\0'; c++) {
-        if (*c == '"' || *c == '\\')
-            g_string_append_c(out, '\\');
-        g_string_append_c(out, *c);
-    }
-    g_string_append_c(out, '"');
-}
-
-/* One series of value 1 for each name that was ever told, for joining in a dashboard. */
-static void show_interfaces(Exporters *exporters, const Domain *domain, const char *label)
-{
-    const GArray *interfaces = domain->notes.interfaces;
-    for (guint i = 0; interfaces != NULL && i < interfaces->len; i++) {
-        const NotedInterface *noted = &g_array_index(interfaces, NotedInterface, i);
-        g_autoptr(GString) labels = g_string_new(label);
-        g_string_append_printf(labels, ",domain=\"%u\",interface=\"%u\"", domain->id,
-                               noted->number);
-        append_label(labels, "name", noted->name);
-        append_label(labels, "description", noted->description);
-        if (exporters->n_interfaces_shown >= INTERFACES_SHOWN_MAX)
-            return;
-        PstCell *cell = shown_cell(exporters, PST_GAUGE, "interface", labels->str,
-                                   "Always 1: what the exporter calls its interfaces.");
-        exporters->n_interfaces_shown += pst_cell_get(cell) == 0;
-        pst_cell_set(cell, 1);
-    }
-}
-
-static void show_notes(Exporters *exporters, Exporter *exporter)
-{
-    struct ExporterCells *cells = exporter->cells;
-    guint changes = 0;
-    char text[PST_ADDR_TEXT_MAX];
-    g_autofree char *label =
-        g_strdup_printf("exporter=\"%s\"", pst_addr_format(&exporter->addr, text));
-    show_says(exporters, exporter, label);
-    for (const Domain *domain = exporter->domains; domain != NULL; domain = domain->next)
-        changes += domain->notes.changes;
-    if (changes == cells->notes_shown)
-        return;
-    cells->notes_shown = changes;
-    for (const Domain *domain = exporter->domains; domain != NULL; domain = domain->next)
-        show_interfaces(exporters, domain, label);
-}
-
 void exporter_show(Exporters *exporters, Exporter *exporter)
 {
-    if (exporter->cells == NULL && exporter->proven)
-        exporter->cells = cells_new(exporters, &exporter->addr);
-    struct ExporterCells *cells = exporter->cells;
-    if (cells == NULL)
-        return;
-    guint64 expected = 0;
-    Ledger sum = {0};
-    guint templates = 0;
-    for (const Domain *domain = exporter->domains; domain != NULL; domain = domain->next) {
-        sum.datagrams += domain->ledger->datagrams;
-        sum.received += domain->ledger->received;
-        sum.twice += domain->ledger->twice;
-        expected += ledger_expected(domain->ledger) - domain->ledger->earlier;
-        sum.reordered += domain->ledger->reordered;
-        sum.duplicates += domain->ledger->duplicates;
-        sum.restarts += domain->ledger->restarts;
-        for (guint i = 0; i < PST_LOSS_COUNT; i++)
-            sum.lost[i] += domain->ledger->lost[i];
-        templates += templates_count(&domain->templates);
-        for (const Stream *stream = domain->streams; stream != NULL; stream = stream->next)
-            templates += templates_count(&stream->templates);
-    }
-    pst_cell_set(cells->datagrams, sum.datagrams);
-    pst_cell_set(cells->records, sum.received);
-    pst_cell_set(cells->expected, expected);
-    pst_cell_set(cells->twice, sum.twice);
-    pst_cell_set(cells->reordered, sum.reordered);
-    pst_cell_set(cells->duplicates, sum.duplicates);
-    pst_cell_set(cells->restarts, sum.restarts);
-    pst_cell_set(cells->templates, templates);
-    pst_cell_set(cells->clock_behind, (guint64)MAX(-exporter->clock_offset_ns / 1000, 0));
-    pst_cell_set(cells->clock_ahead, (guint64)MAX(exporter->clock_offset_ns / 1000, 0));
-    show_notes(exporters, exporter);
-    for (guint i = 0; i < PST_LOSS_COUNT; i++)
-        pst_cell_set(cells->lost[i], sum.lost[i]);
-    remarks_make(&cells->remarks, &exporter->addr,
-                 &(RemarkSource){.lost = sum.lost,
-                                 .received = sum.received,
-                                 .broken = exporter->n_dropped,
-                                 .drop = exporter->last_drop,
-                                 .clock_ahead_ns = exporter->clock_offset_ns});
+    shown_exporter(&exporters->shown, exporter);
 }

@@ -21,7 +21,7 @@
 
 enum {
     EXPORTERS_MAX_DEFAULT = 16384,
-    EXPORTERS_SHOWN_MAX = 1000,  /* with metrics of their own: the registry is bounded */
+    EXPORTERS_SHOWN_MAX = 1000,  /* with metrics of their own, and so many domains (shown.h) */
     INTERFACES_SHOWN_MAX = 1000, /* named in the metrics of one worker */
     EXPORTER_DOMAINS_MAX = 128,
     EXPORTER_STREAMS_MAX = 256, /* connections × domains, of one exporter */
@@ -57,8 +57,9 @@ struct Domain {
     Sampling sampling;
     Notes notes;
     Hold hold;
-    Stream *streams; /* owned */
-    Ledger *ledger;  /* one reference */
+    Stream *streams;           /* owned */
+    Ledger *ledger;            /* one reference */
+    struct DomainCells *cells; /* metrics; NULL: none yet, or beyond their bound */
     guint64 init_ms;
     guint init_changes;
     gint64 seen_ns;
@@ -104,7 +105,7 @@ typedef struct {
     const PstPrefixMap *admitted; /* NULL: everyone; borrowed until exporters_set_admitted */
     const PstPrefixMap *rates;    /* operator's overrides, value N; or NULL; borrowed */
     guint exporters_max;
-    guint shown_max;         /* exporters with metrics of their own */
+    guint shown_max;         /* exporters with metrics of their own, and domains */
     gsize hold_bytes_max;    /* of all domains */
     gsize hold_domain_bytes; /* of one */
     PstStats *stats;         /* borrowed */

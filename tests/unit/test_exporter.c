@@ -2,6 +2,7 @@
 #include <criterion/criterion.h>
 
 #include "export_builder.h"
+#include "shown.h"
 
 static Exporters *exporters_of(guint max, const PstPrefixMap *admitted)
 {
@@ -99,4 +100,63 @@ Test(exporter, takes_the_operators_rate)
     cr_assert_eq(domain->exporter->operator_rate, 0);
     exporters_set_rules(exporters, NULL, rates);
     cr_assert_eq(domain->exporter->operator_rate, 1000);
+}
+
+/* ---- metrics ---- */
+
+static guint64 shown(PstStats *stats, const char *series)
+{
+    g_autoptr(GString) text = g_string_new(NULL);
+    pst_stats_write(stats, text);
+    const char *line = strstr(text->str, series);
+    return line != NULL ? g_ascii_strtoull(line + strlen(series), NULL, 10) : G_MAXUINT64;
+}
+
+Test(metrics, show_the_ledger_of_each_domain_and_of_their_exporter)
+{
+    g_autoptr(PstStats) stats = pst_stats_new();
+    g_autoptr(Exporters) exporters =
+        exporters_new(&(ExportersOptions){.exporters_max = 10, .shown_max = 10, .stats = stats});
+    Drop drop;
+    for (guint32 id = 1; id <= 2; id++) {
+        Domain *domain = ask(exporters, 0xc0000201, id, 1000, &drop);
+        domain->exporter->proven = TRUE;
+        domain->ledger->received = 10 * id;
+        ledger_lose(domain->ledger, PST_LOSS_NETWORK, id);
+    }
+    exporter_show(exporters, ask(exporters, 0xc0000201, 1, 1000, &drop)->exporter);
+#define OF     "postern_collector_domain_"
+#define OF_ALL "postern_collector_exporter_"
+#define WHOSE  "{exporter=\"192.0.2.1\""
+    cr_assert_eq(shown(stats, OF "records_total" WHOSE ",domain=\"1\"} "), 10);
+    cr_assert_eq(shown(stats, OF "records_total" WHOSE ",domain=\"2\"} "), 20);
+    cr_assert_eq(shown(stats, OF "expected_records_total" WHOSE ",domain=\"2\"} "), 22);
+    cr_assert_eq(shown(stats, OF "lost_records_total" WHOSE ",domain=\"2\",reason=\"network\"} "),
+                 2);
+    cr_assert_eq(shown(stats, OF_ALL "records_total" WHOSE "} "), 30);
+    cr_assert_eq(shown(stats, OF_ALL "lost_records_total" WHOSE ",reason=\"network\"} "), 3);
+}
+
+Test(metrics, of_domains_are_bounded)
+{
+    g_autoptr(PstStats) stats = pst_stats_new();
+    g_autoptr(Exporters) exporters =
+        exporters_new(&(ExportersOptions){.exporters_max = 10, .shown_max = 40, .stats = stats});
+    Drop drop;
+    for (guint32 addr = 1; addr <= 2; addr++) {
+        for (guint32 id = 1; id <= SHOWN_DOMAINS_EACH + 1; id++) {
+            Domain *domain = ask(exporters, addr, id, 1000, &drop);
+            domain->exporter->proven = TRUE;
+            domain->ledger->received = 1;
+        }
+        exporter_show(exporters, ask(exporters, addr, 1, 1000, &drop)->exporter);
+    }
+    g_autoptr(GString) text = g_string_new(NULL);
+    pst_stats_write(stats, text);
+    guint n = 0;
+    for (const char *at = text->str; (at = strstr(at, OF "records_total{")) != NULL; at++)
+        n++;
+    cr_assert_eq(n, 40, "%u", n);
+    cr_assert_eq(shown(stats, OF_ALL "records_total{exporter=\"0.0.0.2\"} "),
+                 SHOWN_DOMAINS_EACH + 1, "the sum is of all");
 }
