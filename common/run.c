@@ -407,6 +407,8 @@ gboolean pst_run_init(const PstProgram *program, int argc, char **argv, PstRun *
         if (*out_status == PST_EXIT_USAGE)
             fprintf(stderr, "Try %s --help\n", program->program);
     }
+    if (program->rows != NULL)
+        pst_conf_clear(program->rows, program->target);
     pst_run_done(out_run);
     return FALSE;
 }

@@ -47,7 +47,8 @@ typedef struct {
     struct PstRunState *state; /* run.c's own */
 } PstRun;
 
-/* Returns TRUE: go on. FALSE: end with *out_status (help and version printed: 0; usage: 2). */
+/* Returns TRUE: go on. FALSE: end with *out_status (help and version printed: 0; usage: 2); the
+ * target is cleared. */
 gboolean pst_run_init(const PstProgram *program, int argc, char **argv, PstRun *out_run,
                       int *out_status) G_GNUC_WARN_UNUSED_RESULT;
 /* Fills the zeroed @target as pst_run_init did: defaults, the file as it is now, the command line

@@ -12,7 +12,7 @@ static const char description[] =
     "for\n"
     "their server, our networks and the collector's file (--networks), the bus against the\n"
     "scorer's positions and the room on its disk (--bus), programs that are not ready\n"
-    "(--metrics), records lost per exporter within 24 hours, freezes that the file outside the\n"
+    "and what waits in a collector's spool (--metrics), records lost per exporter within 24 hours, freezes that the file outside the\n"
     "database has and the database has not (--freezes). While the database is away it tells\n"
     "the rest.\n"
     "With the address of an exporter it tells that one's counters, hour by hour.\n"

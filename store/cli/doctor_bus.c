@@ -10,6 +10,8 @@
 #define ROOM_PERCENT 5
 #define ROOM_BYTES   ((guint64)2 << 30)
 
+#define MIB (1024.0 * 1024.0)
+
 /* The file of an embedded bus, or NULL. */
 static const char *bus_file(const Doctor *doctor)
 {
@@ -125,6 +127,42 @@ gboolean doctor_bus_alone(Doctor *doctor, GError **error)
             pst_bus_bounds(doctor->bus, PST_TOPIC_SMTP, 0, &first, &end, error));
 }
 
+/* The sum of a metric's series in @text; −1: it has none. */
+static double metric_of(const char *text, const char *name)
+{
+    double sum = -1;
+    gsize len = strlen(name);
+    for (const char *line = text; line != NULL; line = strchr(line, '\n')) {
+        line += *line == '\n';
+        const char *value = g_str_has_prefix(line, name) ? strchr(line, ' ') : NULL;
+        if (value != NULL && (line[len] == ' ' || line[len] == '{'))
+            sum = MAX(sum, 0) + g_ascii_strtod(value, NULL);
+    }
+    return sum;
+}
+
+/* A collector keeps batches while the bus is away: how many, since when, and can it write them? */
+static void tell_spool(Doctor *doctor, const char *url)
+{
+    int status = 0;
+    g_autofree char *text = doctor_fetch(url, "/metrics", &status, NULL);
+    double batches = text != NULL ? metric_of(text, "postern_collector_spool_batches") : -1;
+    if (batches < 0)
+        return; /* no collector */
+    double unwritten = metric_of(text, "postern_collector_spool_unwritten_bytes");
+    double age_s = metric_of(text, "postern_collector_spool_oldest_seconds");
+    if (unwritten > 0)
+        doctor_wrong(doctor, "spool", "make room on the spool's disk, or let it be faster",
+                     "%s: %.1f MiB wait for the spool's disk", url, unwritten / MIB);
+    if (batches == 0)
+        doctor_ok(doctor, "spool", "%s: nothing waits in its spool", url);
+    else
+        doctor_wrong(doctor, "spool",
+                     "bring the bus back; the spool is then delivered by itself, the oldest first",
+                     "%s: %.0f batches (%.1f MiB) wait in its spool, the oldest for %.0f min", url,
+                     batches, metric_of(text, "postern_collector_spool_bytes") / MIB, age_s / 60);
+}
+
 gboolean doctor_programs(Doctor *doctor, GError **error)
 {
     for (char *const *url = doctor->metrics; url != NULL && *url != NULL; url++) {
@@ -144,6 +182,7 @@ gboolean doctor_programs(Doctor *doctor, GError **error)
             doctor_ok(doctor, "program", "%s is ready", *url);
         else
             doctor_wrong(doctor, "program", "its log says more", "%s is not ready: %s", *url, body);
+        tell_spool(doctor, *url);
     }
     return TRUE;
 }

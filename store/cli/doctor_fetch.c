@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The least of HTTP that /readyz needs. */
+/* The least of HTTP that /readyz and /metrics need. */
 #include <errno.h>
 #include <netdb.h>
 #include <string.h>
@@ -9,7 +9,7 @@
 
 #include "doctor.h"
 
-#define ANSWER_MAX (64 * 1024)
+#define ANSWER_MAX (16 * 1024 * 1024) /* /metrics of a collector with its bound of series */
 #define TIMEOUT_S  5
 
 static int connect_to(const char *host, int port, GError **error)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """postern doctor: says that all is well, and names each thing that is not."""
 
+import random
 import shutil
 import time
 
@@ -8,6 +9,7 @@ import pytest
 
 from bustool import Bench
 from desk import ENGLISH, GERMAN, Desk
+from exporters import NETWORKS, Exporter
 from waiting import until
 
 
@@ -108,7 +110,7 @@ def test_an_exporters_ledger_is_told_in_words_with_remedies(desk):
                " twice, lost_spool, lost_down, lost_network, expected_datagrams, lost_datagrams)"
                " SELECT date_trunc('hour', postern.now()), '203.0.113.9', r.* FROM (VALUES"
                " (7, 10000, 8005, 10, 1500, 500, 5, 600, 30),"
-               " (8, 600, 500, 0, 0, 0, 0, 60, 10)) AS r")
+               " (8, 600, 500, 0, 0, 0, 0, 60, 10), (9, 1000, 700, 0, 0, 400, 0, 50, 0)) AS r")
     text = doctor(desk, "203.0.113.9", status=1)
     for words in ("domain 7: IPFIX", "it samples 1 of 1000", "its clock is 2.5 s behind ours",
                   "10000 records sent, 8005 received (10 of them twice)",
@@ -116,8 +118,31 @@ def test_an_exporters_ledger_is_told_in_words_with_remedies(desk):
                   "500 records lost while no collector ran", "5 records lost before our socket",
                   "domain 8: NetFlow v9", "was not heard for 60 min",
                   "its clock is wrong by 90.0 s", "60 sent, 10 lost",
-                  "100 records are not accounted for"):
+                  "100 records are not accounted for",
+                  "domain 9: a collector was killed; of 400 records that the next one took for lost"
+                  " 100 had reached the bus", "domain 9: 300 records lost while no collector ran",
+                  "domain 9 within 24 hours: 1000 records sent, 700 received"):
         assert words in text, f"{words}:\n{text}"
+
+
+def test_what_waits_in_a_collectors_spool_is_told(runner, work_dir, free_port):
+    port, metrics = free_port(), free_port()
+    program = runner.start(
+        "postern-collector", "--listen", f"udp://127.0.0.1:{port}", "--networks", NETWORKS,
+        "--output", f"kafka://127.0.0.1:{free_port()}", "--spool", work_dir / "spool",
+        "--state", "none", "--metrics", f"127.0.0.1:{metrics}")
+    program.url = f"http://127.0.0.1:{metrics}"
+    until(lambda: program.metric("postern_collector_exporters") == 0, "it listens")
+
+    def told():
+        return runner.run("postern", "doctor", "--database", f"host={work_dir} dbname=x",
+                          "--metrics", program.url, status=1).stdout
+    assert "nothing waits in its spool" in told()
+    exporter = Exporter(10, ("127.0.0.1", port), "127.0.0.10", 7, random.Random(1))
+    exporter.send_good(5)
+    until(lambda: program.metric("postern_collector_spool_batches") > 0, "batches are spooled", 60)
+    text = told()
+    assert "wait in its spool, the oldest for" in text and "bring the bus back" in text, text
 
 
 def test_a_program_that_is_not_ready_is_shown_with_its_reasons(own_desk, free_port):
