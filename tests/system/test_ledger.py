@@ -6,10 +6,14 @@ purpose; socket, queue and spool are filled; exporters and the collector are res
 The judge reads the bus as the scorer does, and knows what was sent.
 """
 
+import contextlib
+import ipaddress
 import os
 import random
 import shutil
 import signal
+import socket
+import time
 
 import pytest
 
@@ -324,3 +328,98 @@ def test_a_full_spool_throws_the_oldest_away_and_charges_its_exporters(kafka_sit
     site.stop()
     lost, _ = site.check(kafka_messages(own_kafka, PARTITIONS))
     assert lost.get("spool", 0) > 0 and not {"queue", "bus", "down"} & set(lost), lost
+
+
+def test_a_kill_while_the_spool_throws_its_oldest_away_is_accounted_for(kafka_site, own_kafka):
+    site = kafka_site("1M")
+    site.launch()
+    site.send_good()
+    own_kafka.stop()
+    thrown = 'batches_lost_total{by="spool"}'
+    for _ in range(2):    # the second time what is thrown away is of the dead process, too
+        until(lambda: site.send_good(100, 25) or site.metric(thrown) > 10, "thrown away", 60)
+        told = site.metric("heartbeats_total") + 2 * len(site.exporters)
+        until(lambda: site.send_good(20, 25) or site.metric("heartbeats_total") > told, "told of")
+        for exporter in site.exporters:
+            exporter.send_good(100, 25)    # taken, spooled and thrown away as it dies
+        site.kill()
+        go_on_after_restart(site)
+    own_kafka.start()
+    wait_replayed(site)
+    site.send_good()
+    site.stop()
+    lost, _ = site.check(kafka_messages(own_kafka, PARTITIONS))
+    assert lost.get("spool", 0) > 0, lost
+
+
+def test_a_full_disk_under_the_spool_costs_what_the_ledger_says(runner, work_dir, own_kafka,
+                                                                small_disk):
+    site = Site(runner, work_dir, own_kafka.uri, "--spool", small_disk.path / "spool",
+                "--queue-bytes", "1M", enter=small_disk.enter)
+    site.launch()
+    site.send_good()
+    own_kafka.stop()
+    site.send_good(20)
+    wait_spooled(site)
+    with small_disk.filled():
+        until(lambda: site.send_good(100, 25) or site.metric('batches_lost_total{by="queue"}') > 10,
+              "lost by the queue", 60)
+        assert site.metric("spool_unwritten_bytes") > 0
+        assert site.metric("spool_batches") > 0, "what the file holds stays"
+    site.send_good()
+    own_kafka.start()
+    wait_replayed(site)
+    site.send_good()
+    site.stop()
+    lost, _ = site.check(kafka_messages(own_kafka, PARTITIONS))
+    assert lost.get("queue", 0) > 0 and not {"spool", "bus", "down"} & set(lost), lost
+
+
+# --- over TCP -------------------------------------------------------------------------------------
+
+
+class Stream(Exporter):
+    """The same over TCP: each connection is a session, whose numbers begin at zero."""
+
+    def __init__(self, to, address, domain):
+        super().__init__(10, to, address, domain)
+
+    def restart(self):
+        self.sequence = self.uptime_ms = 0
+        if getattr(self, "socket", None):
+            self.socket.close()
+        self.socket = socket.create_connection(self.to, 10, (self.address, 0))
+
+    def send(self, payload):
+        self.socket.sendall(payload)
+
+
+def test_a_killed_collector_loses_of_a_tcp_peer_what_was_on_its_way(runner, work_dir, bus_path):
+    port = free_port()
+
+    def start():
+        return runner.start_ready("postern-collector", "--listen", f"tcp://127.0.0.1:{port}",
+                                  "--networks", NETWORKS, "--output", f"embedded:{bus_path}",
+                                  "--producer", "site", "--state", work_dir / "state")
+    program = start()
+    peer = Stream(("127.0.0.1", port), "127.0.0.10", 7)
+    for _ in range(30):    # over several saves of the state
+        peer.send_good(20)
+        time.sleep(0.1)
+    program.kill()
+    with contextlib.suppress(OSError):
+        while True:
+            peer.send_good(20)
+    before = peer.sent_records
+    program = start()
+    peer.restart()
+    peer.send_good(20)
+    until(lambda: program.metric("postern_collector_records_total") == 200, "all taken")
+    assert program.stop() == 0
+    account = Book(runner.path("flowcat"), embedded_messages(bus_path)).of("127.0.0.10", 7)
+    arrived = sorted(int(ipaddress.ip_address(to)) - 0x0b000000 for to in account.flows)
+    of_first = [number for number in arrived if number <= before]
+    assert of_first == list(range(1, len(of_first) + 1)), "nothing is missing but the last"
+    assert arrived[len(of_first):] == list(range(before + 1, peer.sent_records + 1))
+    assert not account.lost, "no number tells of the rest"
+    assert account.expected <= account.flows.total(), "nor of what came after the last save"
