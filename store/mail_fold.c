@@ -124,7 +124,8 @@ char *pst_mail_fold(const char *text)
     Paragraph p = {.raw = g_string_new(NULL), .joined = g_string_new(NULL)};
     g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
     for (guint i = 0; lines[i] != NULL; i++)
-        take_line(out, &p, lines[i], lines[i + 1]);
+        if (lines[i][0] != '\0' || i == 0 || lines[i - 1][0] != '\0')
+            take_line(out, &p, lines[i], lines[i + 1]);
     flush(out, &p);
     g_string_truncate(out, out->len - 1); /* the text's own end has no line end more */
     g_string_free(p.raw, TRUE);

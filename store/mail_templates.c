@@ -7,22 +7,55 @@
 
 #define SUBJECT "Subject: "
 
+/* The text of one file, ours or the operator's. */
+typedef struct {
+    PstTemplateSource source;
+    char *file, *text; /* what source borrows, where it is the operator's */
+} File;
+
 struct PstMailTemplates {
+    GHashTable *files;   /* "warning.en.txt", "_case.en.txt" → File */
     GHashTable *by_name; /* "warning.en.txt" → PstTemplate; subjects as "warning.en.subject" */
 };
+
+static void file_free(gpointer data)
+{
+    File *file = data;
+    g_free(file->file);
+    g_free(file->text);
+    g_free(file);
+}
 
 void pst_mail_templates_free(PstMailTemplates *templates)
 {
     if (templates == NULL)
         return;
+    g_hash_table_unref(templates->files);
     g_hash_table_unref(templates->by_name);
     g_free(templates);
 }
 
-static gboolean add(PstMailTemplates *templates, const char *name, const char *file,
-                    const char *text, gsize len, PstTemplateChannel channel, GError **error)
+/* ---- parsing, with the parts of the same language and channel ---- */
+
+typedef struct {
+    GHashTable *files;
+    const char *ending; /* "en.txt" */
+} Parts;
+
+static const PstTemplateSource *find_part(const char *name, gpointer user)
 {
-    PstTemplate *tmpl = pst_template_parse(file, text, len, channel, pst_mail_vocabulary(), error);
+    const Parts *parts = user;
+    g_autofree char *key = g_strdup_printf("_%s.%s", name, parts->ending);
+    const File *file = g_hash_table_lookup(parts->files, key);
+    return file != NULL ? &file->source : NULL;
+}
+
+static gboolean add(PstMailTemplates *templates, const char *name, const PstTemplateSource *source,
+                    PstTemplateChannel channel, const char *ending, GError **error)
+{
+    Parts parts = {templates->files, ending};
+    PstTemplate *tmpl =
+        pst_template_parse(source, channel, pst_mail_vocabulary(), find_part, &parts, error);
     if (tmpl == NULL)
         return FALSE;
     g_hash_table_replace(templates->by_name, g_strdup(name), tmpl);
@@ -31,30 +64,51 @@ static gboolean add(PstMailTemplates *templates, const char *name, const char *f
 
 /* A text template's first line is the subject. The body keeps that line as an empty one, so that
  * errors count lines as the file does; the renderer cuts it off. */
-static gboolean add_text(PstMailTemplates *templates, const char *name, const char *file,
-                         const char *text, gsize len, GError **error)
+static gboolean add_text(PstMailTemplates *templates, const char *name,
+                         const PstTemplateSource *source, const char *ending, GError **error)
 {
-    const char *end = memchr(text, '\n', len);
-    if (!g_str_has_prefix(text, SUBJECT) || end == NULL || end + 1 >= text + len ||
+    const char *text = source->text, *end = memchr(text, '\n', source->len);
+    if (!g_str_has_prefix(text, SUBJECT) || end == NULL || end + 1 >= text + source->len ||
         end[1] != '\n') {
         g_set_error(error, PST_ERROR, PST_ERROR_USAGE,
-                    "%s:1: a text template begins with \"Subject: …\" and an empty line", file);
+                    "%s:1: a text template begins with \"Subject: …\" and an empty line",
+                    source->file);
         return FALSE;
     }
-    const char *subject = text + strlen(SUBJECT);
+    const char *begin = text + strlen(SUBJECT);
+    PstTemplateSource subject = {source->file, begin, (gsize)(end - begin)};
+    PstTemplateSource body = {source->file, end, source->len - (gsize)(end - text)};
     g_autofree char *stem = g_strndup(name, strlen(name) - strlen(".txt"));
     g_autofree char *subject_name = g_strconcat(stem, ".subject", NULL);
-    return add(templates, subject_name, file, subject, (gsize)(end - subject), PST_TEMPLATE_TEXT,
-               error) &&
-           add(templates, name, file, end, len - (gsize)(end - text), PST_TEMPLATE_TEXT, error);
+    return add(templates, subject_name, &subject, PST_TEMPLATE_TEXT, ending, error) &&
+           add(templates, name, &body, PST_TEMPLATE_TEXT, ending, error);
 }
 
-static gboolean load(PstMailTemplates *templates, const char *name, const char *file,
-                     const char *text, gsize len, GError **error)
+static gboolean parse_all(PstMailTemplates *templates, GError **error)
 {
-    if (g_str_has_suffix(name, ".txt"))
-        return add_text(templates, name, file, text, len, error);
-    return add(templates, name, file, text, len, PST_TEMPLATE_HTML, error);
+    GHashTableIter each;
+    gpointer name, file;
+    g_hash_table_iter_init(&each, templates->files);
+    while (g_hash_table_iter_next(&each, &name, &file)) {
+        const PstTemplateSource *source = &((const File *)file)->source;
+        if (*(const char *)name == '_')
+            continue;
+        const char *ending = strchr(name, '.') + 1;
+        if (!(g_str_has_suffix(name, ".txt")
+                  ? add_text(templates, name, source, ending, error)
+                  : add(templates, name, source, PST_TEMPLATE_HTML, ending, error)))
+            return FALSE;
+    }
+    return TRUE;
+}
+
+/* ---- reading ---- */
+
+static void add_ours(PstMailTemplates *templates, const PstEmbedded *ours)
+{
+    File *file = g_new0(File, 1);
+    file->source = (PstTemplateSource){ours->name, ours->text, ours->len};
+    g_hash_table_insert(templates->files, g_strdup(ours->name), file);
 }
 
 static gboolean load_file(PstMailTemplates *templates, const char *folder, const char *name,
@@ -64,10 +118,12 @@ static gboolean load_file(PstMailTemplates *templates, const char *folder, const
     g_autofree char *text = NULL;
     gsize len = 0;
     g_autoptr(GError) why = NULL;
-    if (!g_hash_table_contains(templates->by_name, name)) {
+    if (!g_hash_table_contains(templates->files, name)) {
         g_set_error(error, PST_ERROR, PST_ERROR_USAGE,
-                    "%s: no mail has a template of this name; names are like warning.en.txt "
-                    "(warning, reminder, blocked, resolved, released; en, de; txt, html)",
+                    "%s: no mail has a template or part of this name; names are like "
+                    "warning.en.txt (warning, reminder, blocked, resolved, released, "
+                    "freeze-notice, frozen, digest; parts: _top, _case, _seen, _cleanup, "
+                    "_prevent, _decision, _end; en, de; txt, html)",
                     path);
         return FALSE;
     }
@@ -75,7 +131,12 @@ static gboolean load_file(PstMailTemplates *templates, const char *folder, const
         g_set_error(error, PST_ERROR, PST_ERROR_USAGE, "template: %s", why->message);
         return FALSE;
     }
-    return load(templates, name, path, text, len, error);
+    File *file = g_new0(File, 1);
+    file->file = g_steal_pointer(&path);
+    file->text = g_steal_pointer(&text);
+    file->source = (PstTemplateSource){file->file, file->text, len};
+    g_hash_table_replace(templates->files, g_strdup(name), file);
+    return TRUE;
 }
 
 static gboolean load_folder(PstMailTemplates *templates, const char *folder, GError **error)
@@ -98,14 +159,14 @@ static gboolean load_folder(PstMailTemplates *templates, const char *folder, GEr
 PstMailTemplates *pst_mail_templates_load(const char *folder, GError **error)
 {
     g_autoptr(PstMailTemplates) templates = g_new0(PstMailTemplates, 1);
+    templates->files = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, file_free);
     templates->by_name =
         g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)pst_template_free);
-    for (const PstEmbedded *f = pst_mail_template_files; f->name != NULL; f++)
-        if (!load(templates, f->name, f->name, f->text, f->len, error))
-            return NULL;
+    for (const PstEmbedded *ours = pst_mail_template_files; ours->name != NULL; ours++)
+        add_ours(templates, ours);
     if (folder != NULL && *folder != '\0' && !load_folder(templates, folder, error))
         return NULL;
-    return g_steal_pointer(&templates);
+    return parse_all(templates, error) ? g_steal_pointer(&templates) : NULL;
 }
 
 /* "de_AT" and "de-AT" are served by "de". */

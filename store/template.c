@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#define NEST_MAX 2
+#define NEST_MAX 3
 #define WORD_MAX 40
 
 /* ---- values ---- */
@@ -79,12 +79,17 @@ typedef struct {
     const PstTemplateWord *words;
     const PstTemplateWord *open[NEST_MAX]; /* sections around us */
     guint depth;
+    guint floor; /* how many of them a part found open: they are not its to close */
+    PstTemplatePartFn part;
+    gpointer part_user;
+    gboolean in_part;
+    gsize *room; /* bytes that the template and its parts may still have */
     GError **error;
 } Parser;
 
 /* What stands between {{ and }}. */
 typedef struct {
-    char mark; /* '#', '/', or 0 */
+    char mark; /* '#', '/', '>', or 0 */
     char name[WORD_MAX];
     const PstTemplateWord *word; /* NULL for a column */
     const char *begin, *after;
@@ -146,7 +151,7 @@ static const PstTemplateWord *find_word(const PstTemplateWord *words, const char
     return NULL;
 }
 
-/* A section's tag alone on its line takes the whole line with it. */
+/* The tag of a section or part alone on its line takes the whole line with it. */
 static void swallow_line(const Parser *p, Tag *tag)
 {
     const char *before = tag->begin, *after = tag->after;
@@ -170,11 +175,11 @@ static gboolean read_tag(const Parser *p, const char *begin, Tag *tag)
         return fail(p, begin, "{{ without }}", NULL);
     *tag = (Tag){.begin = begin, .after = close + 2};
     const char *name = begin + 2;
-    if (*name == '#' || *name == '/')
+    if (*name == '#' || *name == '/' || *name == '>')
         tag->mark = *name++;
     gsize len = (gsize)(close - name);
     if (len == 0 || len >= WORD_MAX)
-        return fail(p, begin, "a variable is written {{name}}, {{#name}} or {{/name}}", NULL);
+        return fail(p, begin, "a tag is written {{name}}, {{#name}}, {{/name}} or {{>name}}", NULL);
     for (gsize i = 0; i < len; i++)
         if (!g_ascii_islower(name[i]) && !g_ascii_isdigit(name[i]) && name[i] != '_')
             return fail(p, begin, "a name has only a … z, 0 … 9 and _", NULL);
@@ -193,7 +198,7 @@ static gboolean parse_section(Parser *p, GPtrArray *nodes, const Tag *tag)
     if (tag->word == NULL && !is_column(p, tag->name))
         return fail_unknown(p, tag);
     if (p->depth == NEST_MAX)
-        return fail(p, tag->begin, "sections nest two deep at most:", tag->name);
+        return fail(p, tag->begin, "sections nest three deep at most:", tag->name);
     Node *section = add_node(nodes, NODE_SECTION, tag->name, strlen(tag->name));
     section->children = g_ptr_array_new_with_free_func(node_free);
     p->open[p->depth++] = tag->word != NULL ? tag->word : &column;
@@ -225,6 +230,24 @@ static gboolean parse_value(const Parser *p, GPtrArray *nodes, const Tag *tag)
     return TRUE;
 }
 
+static gboolean parse_text(Parser *p, GPtrArray *nodes);
+
+static gboolean parse_part(const Parser *p, GPtrArray *nodes, const Tag *tag)
+{
+    if (p->in_part)
+        return fail(p, tag->begin, "a part holds no other parts:", tag->name);
+    const PstTemplateSource *source = p->part != NULL ? p->part(tag->name, p->part_user) : NULL;
+    if (source == NULL)
+        return fail(p, tag->begin, "there is no part called", tag->name);
+    Parser inner = *p;
+    inner.file = source->file;
+    inner.start = inner.at = source->text;
+    inner.end = source->text + source->len;
+    inner.floor = p->depth;
+    inner.in_part = TRUE;
+    return parse_text(&inner, nodes);
+}
+
 /* Reads until the end, or until a closing tag: that one stays for the caller. */
 static gboolean parse_nodes(Parser *p, GPtrArray *nodes)
 {
@@ -242,36 +265,50 @@ static gboolean parse_nodes(Parser *p, GPtrArray *nodes)
             add_node(nodes, NODE_TEXT, p->at, (gsize)(tag.begin - p->at));
         if (tag.mark == '/') {
             p->at = tag.begin;
-            return p->depth > 0 ||
+            return p->depth > p->floor ||
                    fail(p, begin, "this closes a section that was never opened:", tag.name);
         }
         p->at = tag.after;
-        if (tag.mark == '#' ? !parse_section(p, nodes, &tag) : !parse_value(p, nodes, &tag))
+        if (!(tag.mark == '#'   ? parse_section(p, nodes, &tag)
+              : tag.mark == '>' ? parse_part(p, nodes, &tag)
+                                : parse_value(p, nodes, &tag)))
             return FALSE;
     }
     return TRUE;
 }
 
-PstTemplate *pst_template_parse(const char *file, const char *text, gsize len,
-                                PstTemplateChannel channel, const PstTemplateWord *words,
-                                GError **error)
+/* Reads the whole of one file. */
+static gboolean parse_text(Parser *p, GPtrArray *nodes)
 {
-    Parser p = {
-        .file = file, .start = text, .at = text, .end = text + len, .words = words, .error = error};
     const char *bad = NULL;
-    if (len > PST_TEMPLATE_MAX) {
-        fail(&p, text, "the template is longer than 256 KiB", NULL);
-        return NULL;
-    }
-    if (!g_utf8_validate_len(text, len, &bad)) {
-        fail(&p, bad, "the template is not UTF-8 text", NULL);
-        return NULL;
-    }
+    gsize len = (gsize)(p->end - p->start);
+    if (len > *p->room)
+        return fail(p, p->start, "the template with its parts is longer than 256 KiB", NULL);
+    *p->room -= len;
+    if (!g_utf8_validate_len(p->start, len, &bad))
+        return fail(p, bad, "the template is not UTF-8 text", NULL);
+    return parse_nodes(p, nodes);
+}
+
+PstTemplate *pst_template_parse(const PstTemplateSource *source, PstTemplateChannel channel,
+                                const PstTemplateWord *words, PstTemplatePartFn part,
+                                gpointer part_user, GError **error)
+{
+    gsize room = PST_TEMPLATE_MAX;
+    Parser p = {.file = source->file,
+                .start = source->text,
+                .at = source->text,
+                .end = source->text + source->len,
+                .words = words,
+                .part = part,
+                .part_user = part_user,
+                .room = &room,
+                .error = error};
     g_autoptr(PstTemplate) tmpl = g_new0(PstTemplate, 1);
     tmpl->channel = channel;
     tmpl->words = words;
     tmpl->nodes = g_ptr_array_new_with_free_func(node_free);
-    if (!parse_nodes(&p, tmpl->nodes))
+    if (!parse_text(&p, tmpl->nodes))
         return NULL;
     return g_steal_pointer(&tmpl);
 }

@@ -8,11 +8,32 @@ static const char *const columns[] = {"at", "destination", NULL};
 static const PstTemplateWord words[] = {
     {"unit", NULL}, {"note", NULL}, {"samples", columns}, {NULL, NULL}};
 
+/* The parts that the templates here may hold. */
+static const PstTemplateSource *part_of(const char *name, gpointer user)
+{
+    static const struct {
+        const char *name, *text;
+    } texts[] = {{"head", "Address: {{unit}}\n"},
+                 {"row", "- {{at}}\n"},
+                 {"nested", "{{>head}}"},
+                 {"open", "a\n{{#samples}}"},
+                 {"closing", "a\n{{/samples}}"},
+                 {"wrong", "a\nb {{unknown}}"},
+                 {"bytes", "a\n\xff"}};
+    static PstTemplateSource source;
+    for (gsize i = 0; i < G_N_ELEMENTS(texts); i++)
+        if (strcmp(name, texts[i].name) == 0) {
+            source = (PstTemplateSource){"_part.txt", texts[i].text, strlen(texts[i].text)};
+            return &source;
+        }
+    return NULL;
+}
+
 static char *rendered(const char *text, PstTemplateChannel channel, const PstTemplateValues *values)
 {
     g_autoptr(GError) error = NULL;
-    g_autoptr(PstTemplate) t =
-        pst_template_parse("t.txt", text, strlen(text), channel, words, &error);
+    PstTemplateSource source = {"t.txt", text, strlen(text)};
+    g_autoptr(PstTemplate) t = pst_template_parse(&source, channel, words, part_of, NULL, &error);
     cr_assert_not_null(t, "%s", error != NULL ? error->message : "");
     return pst_template_render(t, values);
 }
@@ -26,8 +47,8 @@ static void expect(const char *text, const PstTemplateValues *values, const char
 static void expect_refused(const char *text, const char *message)
 {
     g_autoptr(GError) error = NULL;
-    cr_assert_null(
-        pst_template_parse("de/x.txt", text, strlen(text), PST_TEMPLATE_TEXT, words, &error));
+    PstTemplateSource source = {"de/x.txt", text, strlen(text)};
+    cr_assert_null(pst_template_parse(&source, PST_TEMPLATE_TEXT, words, part_of, NULL, &error));
     cr_assert_eq(error->code, PST_ERROR_USAGE);
     cr_assert(g_str_has_prefix(error->message, message), "%s", error->message);
 }
@@ -116,17 +137,37 @@ Test(template, names_file_line_and_the_known_words_for_an_unknown_one)
                    "de/x.txt:2: unknown variable {{what}}; known here: at");
 }
 
+Test(template, puts_the_text_of_a_part_in_its_place)
+{
+    g_autoptr(PstTemplateValues) v = two_samples();
+    expect("a\n  {{>head}}\nb\n", v, "a\nAddress: 192.0.2.7\nb\n");
+    expect("{{#samples}}\n{{>row}}\n{{/samples}}", v, "- 12:01\n- 12:02\n");
+    expect("{{>head}}{{>head}}", v, "Address: 192.0.2.7\nAddress: 192.0.2.7\n");
+}
+
+Test(template, names_file_and_line_of_a_part_that_is_wrong)
+{
+    expect_refused("a\n{{>other}}", "de/x.txt:2: there is no part called other");
+    expect_refused("{{>nested}}", "_part.txt:1: a part holds no other parts: head");
+    expect_refused("{{>open}}\n{{/samples}}", "_part.txt:2: section is never closed: samples");
+    expect_refused("{{#samples}}\n{{>closing}}",
+                   "_part.txt:2: this closes a section that was never opened: samples");
+    expect_refused("{{>wrong}}", "_part.txt:2: unknown variable {{unknown}}");
+    expect_refused("{{>bytes}}", "_part.txt:2: the template is not UTF-8 text");
+    expect_refused("{{>row}}", "_part.txt:1: unknown variable {{at}}");
+}
+
 Test(template, refuses_what_is_not_well_formed)
 {
     expect_refused("a\n{{unit", "de/x.txt:2: {{ without }}");
-    expect_refused("{{}}", "de/x.txt:1: a variable is written");
+    expect_refused("{{}}", "de/x.txt:1: a tag is written");
     expect_refused("{{Unit}}", "de/x.txt:1: a name has only");
     expect_refused("{{ unit }}", "de/x.txt:1: a name has only");
     expect_refused("\n{{#unit}}", "de/x.txt:2: section is never closed: unit");
     expect_refused("{{/unit}}", "de/x.txt:1: this closes a section that was never opened: unit");
     expect_refused("{{#unit}}\n\n{{/note}}", "de/x.txt:3: this closes another section");
     expect_refused("{{samples}}", "de/x.txt:1: this is a list");
-    expect_refused("{{#unit}}{{#note}}{{#unit}}", "de/x.txt:1: sections nest two deep");
+    expect_refused("{{#unit}}{{#note}}{{#unit}}{{#note}}", "de/x.txt:1: sections nest three deep");
     expect_refused("ok\n\xff", "de/x.txt:2: the template is not UTF-8 text");
 }
 
@@ -134,9 +175,17 @@ Test(template, refuses_one_byte_more_than_the_limit)
 {
     g_autofree char *text = g_strnfill(PST_TEMPLATE_MAX + 1, 'a');
     g_autoptr(GError) error = NULL;
+    PstTemplateSource source = {"t", text, PST_TEMPLATE_MAX};
     g_autoptr(PstTemplate) fits =
-        pst_template_parse("t", text, PST_TEMPLATE_MAX, PST_TEMPLATE_TEXT, words, &error);
+        pst_template_parse(&source, PST_TEMPLATE_TEXT, words, NULL, NULL, &error);
     cr_assert_not_null(fits);
-    cr_assert_null(
-        pst_template_parse("t", text, PST_TEMPLATE_MAX + 1, PST_TEMPLATE_TEXT, words, &error));
+    source.len++;
+    cr_assert_null(pst_template_parse(&source, PST_TEMPLATE_TEXT, words, NULL, NULL, &error));
+}
+
+Test(template, counts_its_parts_to_its_length)
+{
+    g_autofree char *text = g_strnfill(PST_TEMPLATE_MAX, 'a');
+    memcpy(text, "{{>head}}", strlen("{{>head}}"));
+    expect_refused(text, "_part.txt:1: the template with its parts is longer than 256 KiB");
 }
