@@ -4,10 +4,12 @@
  *
  * The database gives data (outbox.vars); here it becomes words in the customer's language and time
  * zone. Templates are files KIND.LANGUAGE.txt (its first line is "Subject: …", then an empty one)
- * and KIND.LANGUAGE.html; they are part of the program, and a file of the same name in a folder
- * named by the operator takes the place of ours. The vocabulary is listed in docs/operating.md.
+ * and KIND.LANGUAGE.html; what several share are parts, _NAME.LANGUAGE.txt and .html, for
+ * {{>NAME}}. They are part of the program, and a file of the same name in a folder named by the
+ * operator takes the place of ours. The vocabulary is listed in docs/operating.md.
  */
 #include "outbox.h"
+#include "reverse_dns.h"
 #include "template.h"
 
 typedef struct PstMailTemplates PstMailTemplates;
@@ -36,6 +38,8 @@ gboolean pst_mail_templates_render(const PstMailTemplates *templates, const char
 /* The words that templates may use. */
 const PstTemplateWord *pst_mail_vocabulary(void);
 
-/* Makes words of @mail's data. Reads only. @from of setting mail.from. @error AWAY, DATA. Given. */
+/* Makes words of @mail's data. Reads only. @from of setting mail.from; @reverse_dns of the mail's
+ * unit, NULL: nobody asked. @error AWAY, DATA. Given. */
 PstTemplateValues *pst_mail_words(PstPg *pg, const PstOutboxMail *mail, const char *from,
-                                  GError **error) G_GNUC_WARN_UNUSED_RESULT;
+                                  const PstReverseDns *reverse_dns, GError **error)
+    G_GNUC_WARN_UNUSED_RESULT;

@@ -8,6 +8,7 @@ void pst_outbox_mail_free(PstOutboxMail *mail)
     if (mail == NULL)
         return;
     g_free(mail->kind);
+    g_free(mail->unit);
     g_free(mail->contact_email);
     g_free(mail->locale);
     g_free(mail->tz);
@@ -34,6 +35,7 @@ static PstOutboxMail *read_row(const PstPgRows *rows)
     mail->attempts = (int)pst_pg_int(rows, 0, 9);
     mail->again = g_strcmp0(pst_pg_text(rows, 0, 10), "sending") == 0;
     const char *hint = pst_pg_text(rows, 0, 11);
+    mail->unit = g_strdup(pst_pg_text(rows, 0, 12));
     mail->transport = hint != NULL && *hint != '\0' ? g_strdup(hint) : NULL;
     return mail;
 }
@@ -46,7 +48,7 @@ PstOutboxMail *pst_outbox_claim(PstPg *pg, const char *worker, int lease_s, GErr
     g_autoptr(PstPgRows) rows = pst_pg_query(
         pg,
         "SELECT id, kind, contact_email, locale, tz, message_id, references_id, envelope_from,"
-        " vars, attempts, state, transport_hint"
+        " vars, attempts, state, transport_hint, vars ->> 'unit'"
         " FROM postern.claim_mail($1, make_interval(secs => $2), 1)",
         &p, error);
     return rows != NULL && pst_pg_count(rows) > 0 ? read_row(rows) : NULL;

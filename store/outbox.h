@@ -13,7 +13,8 @@
 
 typedef struct {
     gint64 id;
-    char *kind; /* "warning", "blocked" … */
+    char *kind; /* "warning", "blocked", "digest" … */
+    char *unit; /* "192.0.2.7", "2001:db8::/64"; NULL: a digest */
     char *contact_email;
     char *locale;        /* "de" */
     char *tz;            /* IANA name */

@@ -2,6 +2,8 @@
 #include "cli.h"
 #include "mail_words.h"
 
+#define REVERSE_DNS_MS 1500
+
 typedef struct {
     char *case_id;
     char *locale;
@@ -13,9 +15,10 @@ typedef struct {
 static const char description[] =
     "preview KIND --case PST-2026-000123   shows the mail that would tell of this case now: "
     "warning,\n"
-    "             reminder, blocked, resolved or released; to whom it would go, its subject, and "
-    "its\n"
-    "             text (--html: its other part, for a browser). Nothing is written or sent\n"
+    "             reminder, blocked, resolved, released, freeze-notice, frozen, or digest (of it "
+    "and\n"
+    "             all open cases of its customer); to whom it would go, its subject, and its text\n"
+    "             (--html: its other part, for a browser). Nothing is written or sent\n"
     "\n"
     "Examples:\n"
     "  postern mail preview warning --case 123 --locale de --database …\n"
@@ -31,7 +34,8 @@ static PstOutboxMail *fetch(PstPg *pg, const char *kind, const Options *options,
     pst_pg_add_text(&p, options->case_id);
     pst_pg_add_text(&p, options->locale);
     g_autoptr(PstPgRows) rows = pst_pg_query(pg,
-                                             "SELECT contact_email, locale, tz, mail_from, vars"
+                                             "SELECT contact_email, locale, tz, mail_from, vars,"
+                                             " vars ->> 'unit'"
                                              " FROM postern.mail_preview($1, $2, $3)",
                                              &p, error);
     if (rows == NULL)
@@ -43,7 +47,18 @@ static PstOutboxMail *fetch(PstPg *pg, const char *kind, const Options *options,
     mail->tz = g_strdup(pst_pg_text(rows, 0, 2));
     *out_from = g_strdup(pst_pg_text(rows, 0, 3));
     mail->vars = g_strdup(pst_pg_text(rows, 0, 4));
+    mail->unit = g_strdup(pst_pg_text(rows, 0, 5));
     return mail;
+}
+
+static PstTemplateValues *words_of(PstPg *pg, const PstOutboxMail *mail, const char *from,
+                                   GError **error)
+{
+    g_autoptr(PstResolver) resolver = pst_resolver_new();
+    g_auto(PstReverseDns) name = {.state = PST_REVERSE_DNS_UNKNOWN};
+    if (mail->unit != NULL)
+        pst_reverse_dns(resolver, mail->unit, REVERSE_DNS_MS, &name);
+    return pst_mail_words(pg, mail, from, &name, error);
 }
 
 static void print(const PstOutboxMail *mail, const char *from, const PstMailText *text,
@@ -72,8 +87,7 @@ static int preview(PstPg *pg, char **args, gpointer user, GError **error)
     if (templates == NULL)
         return PST_EXIT_USAGE;
     g_autoptr(PstOutboxMail) mail = fetch(pg, args[0], options, &from, error);
-    g_autoptr(PstTemplateValues) words =
-        mail != NULL ? pst_mail_words(pg, mail, from, error) : NULL;
+    g_autoptr(PstTemplateValues) words = mail != NULL ? words_of(pg, mail, from, error) : NULL;
     if (words == NULL ||
         !pst_mail_templates_render(templates, mail->kind, mail->locale, words, &text, error))
         return PST_EXIT_FAILED;

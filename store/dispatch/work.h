@@ -21,6 +21,7 @@ typedef struct {
     char *mail_ca_file;
     char *mail_helo;
     gint64 mail_timeout_s;
+    gboolean reverse_dns;
     char **adapters;
     char *hook;
     gint64 hook_timeout_s;

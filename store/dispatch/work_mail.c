@@ -18,6 +18,7 @@
 #define LEASE_MARGIN_S 60
 #define TRANSPORTS_MAX 16
 #define PASSWORD_MAX   1024
+#define REVERSE_DNS_MS 1500
 #define PUT_OFF_MAX    3 /* greylisting puts one mail off; a server in trouble all of them */
 
 typedef struct {
@@ -34,6 +35,7 @@ typedef struct {
     PstTransport *own;
     GHashTable *others; /* URI → PstTransport: transports that rows ask for */
     PstMailTemplates *templates;
+    PstResolver *resolver; /* NULL: reverse DNS is not asked for */
     Unwritten unwritten;
     guint put_off; /* mails that the server did not take now (4xx), in a row */
     char *trouble; /* why mails wait; NULL: they do not */
@@ -54,6 +56,7 @@ static void mail_close(gpointer self)
     pst_transport_free(mailer->own);
     g_hash_table_unref(mailer->others);
     pst_mail_templates_free(mailer->templates);
+    pst_resolver_free(mailer->resolver);
     unwritten_clear(&mailer->unwritten);
     g_free(mailer->password);
     g_free(mailer->trouble);
@@ -115,6 +118,8 @@ static gboolean mail_open(Dispatch *dispatch, gpointer *out_self, GError **error
     mailer->own = pst_transport_new(c->mail, &mailer->options, error);
     if (mailer->own == NULL)
         return FALSE;
+    if (c->reverse_dns)
+        mailer->resolver = pst_resolver_new();
     mailer->templates = pst_mail_templates_load(c->mail_templates, error);
     return mailer->templates != NULL;
 }
@@ -158,7 +163,10 @@ static char *make_message(Dispatch *dispatch, Mailer *mailer, const PstOutboxMai
     if (!read_sender(dispatch->pg, &sender, error))
         return NULL;
     g_autofree char *from = sender.from;
-    g_autoptr(PstTemplateValues) words = pst_mail_words(dispatch->pg, row, from, error);
+    g_auto(PstReverseDns) name = {.state = PST_REVERSE_DNS_UNKNOWN};
+    if (mailer->resolver != NULL && row->unit != NULL)
+        pst_reverse_dns(mailer->resolver, row->unit, REVERSE_DNS_MS, &name);
+    g_autoptr(PstTemplateValues) words = pst_mail_words(dispatch->pg, row, from, &name, error);
     g_auto(PstMailText) text = {0};
     if (words == NULL ||
         !pst_mail_templates_render(mailer->templates, row->kind, row->locale, words, &text, error))

@@ -44,7 +44,8 @@ class Desk:
             self.import_csv(CUSTOMERS)
             self.cli("reporters", "add", "reporter.example")
             self.cli("mode", "enforce", "--yes")
-            self.query("SELECT postern.set_setting('mail.warning_hold', '0', 'test')")
+            self.query("SELECT postern.set_setting('mail.warning_hold', '0', 'test'),"
+                       " postern.set_setting('mail.digest_from', '0', 'test')")
 
     # --- programs ------------------------------------------------------------------------
 
@@ -62,6 +63,8 @@ class Desk:
     def dispatch_arguments(self, work, *arguments):
         if "mail" in work.split(",") and "--mail" not in arguments:
             arguments = (*arguments, "--mail", f"maildir:{self.maildir}")
+        if "mail" in work.split(",") and "--no-reverse-dns" not in arguments:
+            arguments = (*arguments, "--no-reverse-dns")
         roles = {f"postern_{ROLES[kind]}" for kind in work.split(",")}
         role = roles.pop() if len(roles) == 1 else "postgres"
         return ("--database", self.conninfo(role), "--work", work, "--poll", "1s", *arguments)

@@ -158,7 +158,8 @@ static PstTemplateValues *all_words(void)
 
 Test(mail, has_every_template_in_every_language)
 {
-    static const char *const kinds[] = {"warning", "reminder", "blocked", "resolved", "released"};
+    static const char *const kinds[] = {"warning",  "reminder",      "blocked", "resolved",
+                                        "released", "freeze-notice", "frozen",  "digest"};
     static const char *const locales[] = {"en", "de", "de_AT", "fr"};
     g_autoptr(GError) error = NULL;
     g_autoptr(PstMailTemplates) templates = pst_mail_templates_load(NULL, &error);
@@ -171,8 +172,9 @@ Test(mail, has_every_template_in_every_language)
                 pst_mail_templates_render(templates, kinds[k], locales[l], words, &text, &error));
             gboolean german = g_str_has_prefix(locales[l], "de");
             cr_assert(g_str_has_prefix(text.text, german ? "Guten Tag" : "Hello"));
-            cr_assert_not_null(strstr(text.subject, "<unit>"));
-            cr_assert_not_null(strstr(text.subject, "<case_id>"));
+            gboolean digest = strcmp(kinds[k], "digest") == 0;
+            cr_assert_not_null(strstr(text.subject, digest ? "<count>" : "<unit>"));
+            cr_assert_not_null(strstr(text.subject, digest ? "<customer>" : "<case_id>"));
             cr_assert_not_null(strstr(text.html, "&lt;unit&gt;"));
             cr_assert_null(strstr(text.html, "{{"));
             cr_assert_null(strstr(text.text, "{{"));
@@ -185,7 +187,7 @@ Test(mail, says_so_when_a_kind_has_no_template)
     g_autoptr(PstTemplateValues) words = pst_template_values_new();
     g_auto(PstMailText) text = {0};
     g_autoptr(GError) error = NULL;
-    cr_assert_not(pst_mail_templates_render(templates, "frozen", "en", words, &text, &error));
+    cr_assert_not(pst_mail_templates_render(templates, "thawed", "en", words, &text, &error));
     cr_assert_eq(error->code, PST_ERROR_NOT_FOUND);
 }
 
@@ -217,6 +219,7 @@ static GError *load_override(const char *name, const char *text)
 Test(mail, takes_an_operators_template_instead_of_ours)
 {
     cr_assert_null(load_override("warning.en.txt", "Subject: Own {{unit}}\n\nOwn text\n"));
+    cr_assert_null(load_override("_end.de.html", "<p>Own {{sender_name}}</p>\n"));
 }
 
 Test(mail, names_file_and_line_of_an_operators_mistake)
@@ -228,7 +231,10 @@ Test(mail, names_file_and_line_of_an_operators_mistake)
         {"warning.en.txt", "Subject: {{what}}\n\n", "warning.en.txt:1: unknown"},
         {"warning.en.txt", "Dear\n\n", "warning.en.txt:1: a text template begins with"},
         {"warning.en.html", "<p>\n{{x}}", "warning.en.html:2: unknown"},
-        {"warnung.de.txt", "Subject: x\n\ny", "warnung.de.txt: no mail has a template"},
+        {"_end.en.html", "<p>\n{{x}}", "_end.en.html:2: unknown"},
+        {"_end.de.txt", "{{>case}}", "_end.de.txt:1: a part holds no other parts: case"},
+        {"warning.en.html", "{{>nothing}}", "warning.en.html:1: there is no part called nothing"},
+        {"warnung.de.txt", "Subject: x\n\ny", "warnung.de.txt: no mail has a template or part"},
     };
     for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
         g_autoptr(GError) error = load_override(cases[i].name, cases[i].text);

@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rows that become mails, the dispatcher that sends them, and reading what arrived."""
+
+import email
+import email.policy
+
+from desk import ENGLISH, GERMAN
+
+
+def parsed(letter):
+    return email.message_from_bytes(letter.content, policy=email.policy.default)
+
+
+def text_of(message, kind="plain"):
+    message = email.message_from_bytes(bytes(message), policy=email.policy.default)
+    return message.get_body((kind,)).get_content()
+
+
+def block(desk, unit=GERMAN):
+    """Writes the row of a mail `blocked`."""
+    number = desk.verdict(unit)
+    assert desk.value("SELECT postern.apply_verdict(%s)", number) == "blocked"
+
+
+def warn(desk, unit=ENGLISH, number=1, **options):
+    number = desk.complaint(unit, number, **options)
+    assert desk.value("SELECT postern.apply_complaint(%s)", number) == "warned"
+
+
+def mailer(desk, server, *arguments):
+    return desk.dispatch("mail", "--mail", server.uri, "--mail-timeout", "3s", *arguments)
