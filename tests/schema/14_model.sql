@@ -4,6 +4,7 @@
 -- units every ten thousand. The seed is printed; MODEL_SEED=… MODEL_EVENTS=… tests/schema/run repeats it.
 \ir support.sql
 SELECT t.enforce();
+SELECT postern.set_setting('mail.digest_from', '3', 'tester');
 \ir pairs.sql
 \ir model.sql
 SELECT plan(6);

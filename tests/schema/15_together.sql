@@ -3,6 +3,7 @@
 -- waits for ever. pgbench plays them; :what of 15_together.pgbench says who is who.
 \ir support.sql
 SELECT t.enforce();
+SELECT postern.set_setting('mail.digest_from', '3', 'tester');
 \ir model.sql
 SELECT plan(7);
 

@@ -193,7 +193,7 @@ CREATE VIEW t.breach AS
      WHERE b.cause = 'deadline' AND NOT EXISTS (
            SELECT FROM postern.warning w JOIN postern.outbox o ON o.case_id = w.case_id AND o.warning_id = w.id AND o.kind = 'warning'
             WHERE w.case_id = b.case_id AND w.state = 'missed' AND w.accepted_at IS NOT NULL AND w.deadline <= lower(b.during)
-              AND o.state = 'done')
+              AND (o.state = 'done' OR EXISTS (SELECT FROM postern.outbox d WHERE d.id = o.digest_id AND d.state = 'done')))
     UNION ALL
     SELECT 'a block at once without a verdict above watch', b.unit, b.id::text FROM postern.block b LEFT JOIN postern.verdict v ON v.id = b.verdict_id
      WHERE b.cause IN ('verdict', 'relapse') AND coalesce(v.band, 'watch') = 'watch'
@@ -221,10 +221,21 @@ CREATE VIEW t.breach AS
     UNION ALL
     SELECT 'a warning that waits for a mail that nobody sends', w.unit, w.id::text FROM postern.warning w
      WHERE w.state = 'mailing' AND NOT EXISTS (SELECT FROM postern.outbox o WHERE o.case_id = w.case_id AND o.warning_id = w.id AND o.kind = 'warning'
-                                                  AND o.state IN ('pending', 'sending'))
+                                                  AND (o.state IN ('pending', 'sending') OR o.state = 'digested' AND EXISTS (
+                                                       SELECT FROM postern.outbox d WHERE d.id = o.digest_id AND d.state IN ('pending', 'sending'))))
+    UNION ALL
+    SELECT 'a mail that is told by no digest, or by another customer''s', o.unit, o.kind FROM postern.outbox o LEFT JOIN postern.outbox d ON d.id = o.digest_id
+     WHERE o.state = 'digested' AND (d.kind, d.customer, d.contact_email, d.vars ->> 'of') IS DISTINCT FROM ('digest', o.customer, o.contact_email, o.kind)
+    UNION ALL
+    SELECT 'a digest to come of which nothing is left', o.unit, d.id::text FROM postern.outbox o JOIN postern.outbox d ON d.id = o.digest_id
+     WHERE o.state = 'superseded' AND d.state = 'pending' AND NOT EXISTS (SELECT FROM postern.mail_parts(d.id))
+    UNION ALL
+    SELECT 'a mail accepted in a digest that was not', o.unit, o.kind FROM postern.outbox o JOIN postern.outbox d ON d.id = o.digest_id
+     WHERE o.state = 'digested' AND o.accepted_at IS NOT NULL AND d.state NOT IN ('done', 'failed')
     UNION ALL
     SELECT 'a mail to come about a warning that is over', w.unit, o.kind FROM postern.warning w JOIN postern.outbox o ON o.case_id = w.case_id AND o.warning_id = w.id
-     WHERE o.kind IN ('warning', 'reminder') AND o.state = 'pending' AND w.closed_at IS NOT NULL AND o.attempts = 0
+     WHERE o.kind IN ('warning', 'reminder') AND w.closed_at IS NOT NULL AND o.attempts = 0
+       AND (o.state = 'pending' OR o.state = 'digested' AND EXISTS (SELECT FROM postern.outbox d WHERE d.id = o.digest_id AND d.state = 'pending' AND d.attempts = 0))
     UNION ALL
     SELECT 'two mails for one occasion and recipient', c.unit, min(o.dedup_key) FROM postern.spam_case c JOIN postern.outbox o ON o.case_id = c.id
      GROUP BY c.unit, o.case_id, o.kind, o.warning_id, o.contact_email, left(o.dedup_key, -length(o.contact_email)) HAVING count(*) > 1

@@ -48,6 +48,7 @@ CREATE FUNCTION t.enforce() RETURNS void LANGUAGE sql AS $$
     SELECT t.two_customers();
     SELECT postern.set_mode('enforce', 'tester');
     SELECT postern.set_setting('mail.warning_hold', '0', 'tester');
+    SELECT postern.set_setting('mail.digest_from', '0', 'tester');
 $$;
 
 -- A verdict as the scorer writes it; crossed now. Returns its id.

@@ -51,6 +51,10 @@ class MailServer:
         assert not unknown, f"no such cue: {unknown}"
         self._cues.extend(words)
 
+    def forget(self):
+        """Takes the cues back that no message has met yet."""
+        self._cues.clear()
+
     def __enter__(self):
         self._controller.start()
         return self
