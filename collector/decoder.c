@@ -28,10 +28,11 @@ struct Decoder {
  * flows aside by the same measure (docs/detector.md, Time). */
 #define CLOCK_AHEAD_NS (300 * G_GINT64_CONSTANT(1000000000))
 
-/* A record of fewer bytes cannot name two hosts. Of such records a set may have as many decoded as
- * it had room for of the shortest real ones, and TINY_FREE: samplers tell their rate in four bytes.
+/* A record of fewer bytes cannot name two hosts and their ports. Of such records a set may have as
+ * many decoded as it had room for of the shortest real ones, and TINY_FREE: samplers tell their
+ * rate in four bytes.
  */
-enum { TINY_BYTES = 8, TINY_FREE = 64 };
+enum { TINY_BYTES = 12, TINY_FREE = 64 };
 
 /* What changes of templates cost, in units of a Purse. */
 enum { UNITS_TEMPLATE = 4, FIELDS_PER_UNIT = 4, SLOTS_PER_UNIT = 8 };
@@ -89,10 +90,15 @@ DecoderCounts *decoder_counts(Decoder *decoder)
     return &decoder->counts;
 }
 
+static void count_drops(Decoder *decoder, const Domain *domain, Drop drop, guint n)
+{
+    decoder->counts.drops[drop] += n;
+    exporter_dropped(domain->exporter, drop, n);
+}
+
 static void count_drop(Decoder *decoder, const Domain *domain, Drop drop)
 {
-    decoder->counts.drops[drop]++;
-    exporter_dropped(domain->exporter, drop);
+    count_drops(decoder, domain, drop, 1);
 }
 
 static FlowContext context_of(const Domain *domain, const Message *message, gint64 received_ns)
@@ -206,8 +212,13 @@ static void decode_fixed(Run *run, PstCursor *set, gsize len)
     for (guint i = 0; i < n; i++) {
         if (skips)
             i += plan_skip_others(plan, records + i * len, n - i, options->ports);
-        if (i < n)
-            decode_record(run, records + i * len, len, bases);
+        if (i == n)
+            break;
+        if (G_UNLIKELY(run->spare == 0)) {
+            count_drops(run->decoder, run->domain, DROP_RECORD_TINY, n - i);
+            break;
+        }
+        decode_record(run, records + i * len, len, bases);
     }
     if (n > 0 && probe_due(run)) {
         run->domain->probed_ns = run->context.received_ns;

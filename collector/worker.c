@@ -20,6 +20,9 @@
 
 enum { RECEIVE_ROUNDS = 16, CLOCK_OFFSET_SHARE = 16 };
 
+/* So many messages may be glued together in a datagram: more than any exporter was seen to. */
+enum { MESSAGES_FREE = 32, MESSAGE_BYTES = 512 };
+
 struct Worker {
     WorkerOptions options;
     Rules *rules; /* owned */
@@ -271,7 +274,7 @@ static void take_malformed(Worker *worker, const Datagram *datagram, const Messa
         return;
     }
     worker_dropped(worker, drop);
-    exporter_dropped(domain->exporter, drop);
+    exporter_dropped(domain->exporter, drop, 1);
     if (message->version == 0)
         return;
     if (datagram->stream == 0)
@@ -291,9 +294,12 @@ void worker_datagram(Worker *worker, const Datagram *datagram, gint64 received_n
         take_malformed(worker, datagram, &message, DROP_TRUNCATED);
         return;
     }
+    gsize left = MESSAGES_FREE + datagram->len / MESSAGE_BYTES;
     do {
         Message message;
         Drop drop = datagram_next(&payload, &message);
+        if (drop == DROP_NONE && left-- == 0)
+            drop = DROP_MESSAGES;
         if (drop != DROP_NONE) {
             take_malformed(worker, datagram, &message, drop);
             return;

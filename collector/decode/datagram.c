@@ -7,6 +7,10 @@
 #define NS_PER_S G_GINT64_CONSTANT(1000000000)
 
 enum { IPFIX_HEADER = 16, SET_HEADER = 4 };
+
+/* A message has room for so many sets that hold a flow or a template, and for a few that are
+ * shorter. What is beyond is nothing but work for us. */
+enum { SETS_FREE = 32, SET_BYTES = 24 };
 enum { IPFIX_SET_TEMPLATE = 2, IPFIX_SET_OPTIONS = 3, SET_DATA_MIN = 256 };
 
 /* RFC 7011 §3.1. */
@@ -69,6 +73,7 @@ Drop datagram_next(PstCursor *payload, Message *out)
     }
     if (drop != DROP_NONE || out->version == 0)
         payload->at = payload->end;
+    out->sets_left = SETS_FREE + (guint32)(pst_cursor_left(&out->body) / SET_BYTES);
     return drop;
 }
 
@@ -109,6 +114,8 @@ gboolean message_next_set(Message *message, Set *out, Drop *out_drop)
     /* Some exporters fill their packets up with zeros (Palo Alto). */
     if (pst_cursor_left(body) < SET_HEADER || pst_load_be32(body->at) == 0)
         return end_of_sets(body, is_zero(body) ? DROP_NONE : DROP_SET_LENGTH, out_drop);
+    if (message->sets_left-- == 0)
+        return end_of_sets(body, DROP_SETS, out_drop);
     out->id = pst_cursor_u16(body);
     gsize length = pst_cursor_u16(body);
     if (length < SET_HEADER)

@@ -33,6 +33,7 @@ typedef struct {
     guint32 options;     /* records of options data; known after decoding */
     guint32 header_rate; /* v5: sampling interval of the header; 0: none */
     gboolean overrun;    /* a set reached beyond the message */
+    guint32 sets_left;   /* so many more are read */
     PstCursor body;      /* what is left of it */
 } Message;
 
@@ -58,5 +59,5 @@ Drop datagram_next(PstCursor *payload, Message *out);
 /* The next set of @message; FALSE at its end. Then @out_drop is NONE, or says why the rest of the
  * message could not be used. A set that claims more than the message holds is given as far as it
  * goes (whole records in it are good), and the end then says SET_LENGTH. A set with a reserved id
- * is RESERVED: the sets behind it are good. */
+ * is RESERVED: the sets behind it are good. Sets of a few bytes in masses end it with SETS. */
 gboolean message_next_set(Message *message, Set *out, Drop *out_drop);

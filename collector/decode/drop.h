@@ -14,6 +14,8 @@
     X(COUNT_LIES, "count-lies", PST_LOSS_MALFORMED, "v5 count zero or beyond the datagram")        \
     X(TRUNCATED, "truncated", PST_LOSS_MALFORMED, "datagram larger than our buffer")               \
     X(SET_LENGTH, "set-length", PST_LOSS_MALFORMED, "set shorter than its header or beyond")       \
+    X(SETS, "sets", PST_LOSS_MALFORMED, "sets of a few bytes in masses")                           \
+    X(MESSAGES, "messages", PST_LOSS_MALFORMED, "messages of a few bytes in masses")               \
     X(SET_ID, "set-id", PST_LOSS_MALFORMED, "reserved set id")                                     \
     X(TEMPLATE_SHORT, "template-short", PST_LOSS_MALFORMED, "template ends inside a field")        \
     X(TEMPLATE_ID, "template-id", PST_LOSS_MALFORMED, "template id below 256")                     \

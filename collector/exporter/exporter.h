@@ -153,10 +153,10 @@ static inline void exporter_worked(Exporter *exporter, Work work, guint16 port, 
     exporter->purses[work][port % EXPORTER_PURSES].left -= units;
 }
 
-/* Something that @exporter sent is not used. */
-static inline void exporter_dropped(Exporter *exporter, Drop drop)
+/* Some things that @exporter sent are not used. */
+static inline void exporter_dropped(Exporter *exporter, Drop drop, guint n)
 {
-    exporter->n_dropped++;
+    exporter->n_dropped += n;
     exporter->last_drop = drop;
 }
 

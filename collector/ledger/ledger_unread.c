@@ -38,10 +38,18 @@ void unread_close(Ledger *ledger, Unread *unread)
     g_array_remove_index(ledger->unread, i);
 }
 
+static Unread *unread_newest(const Ledger *ledger)
+{
+    guint n = ledger->unread != NULL ? ledger->unread->len : 0;
+    return n > 0 ? &g_array_index(ledger->unread, Unread, n - 1) : NULL;
+}
+
 /* That of the message that is being decoded. */
 Unread *unread_ensure(Ledger *ledger, guint16 port, guint32 sequence)
 {
-    Unread *unread = unread_find(ledger, port, sequence, is_new);
+    Unread *unread = unread_newest(ledger);
+    if (unread == NULL || unread->port != port || unread->sequence != sequence || !is_new(unread))
+        unread = unread_find(ledger, port, sequence, is_new);
     if (unread != NULL)
         return unread;
     if (ledger->unread == NULL)

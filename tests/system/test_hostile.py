@@ -297,3 +297,16 @@ def test_memory_is_bounded_however_many_forged_domains_ask_for_it(collector):
     assert rss_kib(program) < 150 * 1024
     assert program.metric("process_resident_memory_bytes") < 150 << 20
     assert program.stop() == 0
+
+
+def test_messages_of_a_few_bytes_in_masses_are_read_in_part_only(collector):
+    program = collector()
+    router = Router(program.port, "127.0.0.66")
+    router.send(ipfix(TEMPLATE, data(record())))
+    wait_datagrams(program, 1)
+    router.send(ipfix() * 2000)
+    until(lambda: program.metric('postern_collector_dropped_total{reason="messages"}') == 1,
+          "the rest of them is dropped")
+    assert program.metric("postern_collector_messages_total") <= 1 + 32 + 16 * 2000 / 512
+    router.send(ipfix(TEMPLATE) + b"".join(ipfix(data(record())) for _ in range(20)))
+    until(lambda: program.metric("postern_collector_records_total") == 21, "what exporters glue")

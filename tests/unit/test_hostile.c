@@ -118,9 +118,39 @@ Test(hostile, records_of_one_byte_are_decoded_in_part_only)
     export_data(&e, 256);
     export_zeros(&e, 8000);
     bench_take(&bench, &e);
-    cr_assert_leq(bench.flows->len, 8000 / 8 + 64);
+    cr_assert_leq(bench.flows->len, 8000 / 12 + 64);
     cr_assert_eq(bench.flows->len + bench_dropped(&bench, DROP_RECORD_TINY), 8000);
     cr_assert_eq(bench_domain(&bench, 0)->ledger->received, 8000, "what was sent was received");
+}
+
+Test(hostile, sets_of_a_few_bytes_are_read_in_part_only)
+{
+    g_auto(Bench) bench;
+    bench_init(&bench, FALSE);
+    Export e = export_ipfix();
+    export_template(&e, 256, F(4, 1));
+    for (guint i = 0; i < 8000; i++) {
+        export_data(&e, 256);
+        export_u8(&e, 6);
+    }
+    bench_take(&bench, &e);
+    cr_assert_leq(bench.flows->len, 8000 * 5 / 24 + 32);
+    cr_assert_eq(bench_dropped(&bench, DROP_SETS), 1);
+    cr_assert_eq(bench.drops->len, 0);
+}
+
+Test(message, of_one_short_record_in_each_set_is_read_to_its_end)
+{
+    g_auto(Bench) bench;
+    bench_init(&bench, FALSE);
+    Export e = export_ipfix();
+    export_template(&e, 256, F(8, 4), F(12, 4), F(7, 2), F(11, 2), F(4, 1), F(1, 4), F(2, 4));
+    for (guint i = 0; i < 2000; i++) {
+        export_data(&e, 256);
+        export_zeros(&e, 21);
+    }
+    bench_take(&bench, &e);
+    cr_assert_eq(bench.flows->len, 2000);
 }
 
 Test(hostile, held_data_of_a_few_greedy_domains_leaves_room_for_another)
