@@ -101,6 +101,10 @@ void pst_pg_array_addr(PstPgArray *array, const PstAddr *addr);
 void pst_pg_array_prefix(PstPgArray *array, const PstPrefix *prefix);
 /* Adds the array as the next parameter and empties it. */
 void pst_pg_add_array(PstPgParams *params, PstPgArray *array);
+/* Rows to write are @n arrays, one a column: makes them, and adds them as the next @n parameters,
+ * which takes them. */
+void pst_pg_arrays(PstPgArray *columns, gsize n);
+void pst_pg_add_arrays_take(PstPgParams *params, PstPgArray *columns, gsize n);
 
 /* ---- statements ---- */
 

@@ -199,3 +199,17 @@ void pst_pg_add_array(PstPgParams *params, PstPgArray *array)
     add_take(params, g_strdup(array->text->str));
     g_string_assign(array->text, "{");
 }
+
+void pst_pg_arrays(PstPgArray *columns, gsize n)
+{
+    for (gsize c = 0; c < n; c++)
+        columns[c] = pst_pg_array();
+}
+
+void pst_pg_add_arrays_take(PstPgParams *params, PstPgArray *columns, gsize n)
+{
+    for (gsize c = 0; c < n; c++) {
+        pst_pg_add_array(params, &columns[c]);
+        pst_pg_array_clear(&columns[c]);
+    }
+}

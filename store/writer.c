@@ -169,20 +169,6 @@ static GArray *writer_inputs(PstSink *sink, guint32 partition, gint64 after, gui
 
 /* ---- one tick ---- */
 
-static void open_columns(PstPgArray *columns, gsize n)
-{
-    for (gsize c = 0; c < n; c++)
-        columns[c] = pst_pg_array();
-}
-
-static void add_columns(PstPgParams *p, PstPgArray *columns, gsize n)
-{
-    for (gsize c = 0; c < n; c++) {
-        pst_pg_add_array(p, &columns[c]);
-        pst_pg_array_clear(&columns[c]);
-    }
-}
-
 static gboolean writer_begin(PstSink *sink, const PstHold *hold, GError **error)
 {
     PstPg *pg = writer_of(sink)->pg;
@@ -199,7 +185,7 @@ static gint64 counted(guint64 value)
 static gboolean writer_add_activity(PstSink *sink, const PstActivity *rows, gsize n, GError **error)
 {
     PstPgArray columns[8];
-    open_columns(columns, G_N_ELEMENTS(columns));
+    pst_pg_arrays(columns, G_N_ELEMENTS(columns));
     for (gsize i = 0; i < n; i++) {
         pst_pg_array_prefix(&columns[0], &rows[i].unit);
         pst_pg_array_time(&columns[1], rows[i].bucket_s * G_GINT64_CONSTANT(1000000000));
@@ -211,7 +197,7 @@ static gboolean writer_add_activity(PstSink *sink, const PstActivity *rows, gsiz
         pst_pg_array_int(&columns[7], rows[i].ports);
     }
     g_auto(PstPgParams) p = pst_pg_params();
-    add_columns(&p, columns, G_N_ELEMENTS(columns));
+    pst_pg_add_arrays_take(&p, columns, G_N_ELEMENTS(columns));
     return n == 0 ||
            pst_pg_run(writer_of(sink)->pg,
                       "INSERT INTO postern.smtp_activity AS a (unit, bucket, sessions,"

@@ -175,26 +175,12 @@ static void add_pair(PstPgArray *columns, const PstLearned *learned)
     add_numbers(&columns[4], means, G_N_ELEMENTS(means));
 }
 
-static void open_columns(PstPgArray *columns, gsize n)
-{
-    for (gsize c = 0; c < n; c++)
-        columns[c] = pst_pg_array();
-}
-
-static void add_columns(PstPgParams *p, PstPgArray *columns, gsize n)
-{
-    for (gsize c = 0; c < n; c++) {
-        pst_pg_add_array(p, &columns[c]);
-        pst_pg_array_clear(&columns[c]);
-    }
-}
-
 /* Rows of the same tick may speak of one unit twice: the last one counts, in the order of @n. */
 static gboolean upsert(PstPg *pg, guint32 partition, const PstEnvelope *rows, gsize n,
                        GError **error)
 {
     PstPgArray columns[FIRST_PAIR + PST_PAIR_COUNT * PAIR_COLUMNS];
-    open_columns(columns, G_N_ELEMENTS(columns));
+    pst_pg_arrays(columns, G_N_ELEMENTS(columns));
     gsize written = 0;
     for (gsize i = 0; i < n; i++) {
         if (rows[i].gone)
@@ -214,7 +200,7 @@ static gboolean upsert(PstPg *pg, guint32 partition, const PstEnvelope *rows, gs
     }
     g_auto(PstPgParams) p = pst_pg_params();
     pst_pg_add_int(&p, partition);
-    add_columns(&p, columns, G_N_ELEMENTS(columns));
+    pst_pg_add_arrays_take(&p, columns, G_N_ELEMENTS(columns));
     return written == 0 ||
            pst_pg_run(
                pg,
@@ -253,7 +239,7 @@ static gboolean upsert(PstPg *pg, guint32 partition, const PstEnvelope *rows, gs
 static gboolean remove_gone(PstPg *pg, const PstEnvelope *rows, gsize n, GError **error)
 {
     PstPgArray columns[2];
-    open_columns(columns, G_N_ELEMENTS(columns));
+    pst_pg_arrays(columns, G_N_ELEMENTS(columns));
     gsize gone = 0;
     for (gsize i = 0; i < n; i++) {
         if (!rows[i].gone)
@@ -263,7 +249,7 @@ static gboolean remove_gone(PstPg *pg, const PstEnvelope *rows, gsize n, GError 
         pst_pg_array_int(&columns[1], (gint64)rows[i].owner);
     }
     g_auto(PstPgParams) p = pst_pg_params();
-    add_columns(&p, columns, G_N_ELEMENTS(columns));
+    pst_pg_add_arrays_take(&p, columns, G_N_ELEMENTS(columns));
     return gone == 0 || pst_pg_run(pg,
                                    "DELETE FROM postern.unit_envelope e"
                                    " USING unnest($1::inet[], $2::bigint[]) AS t (unit, owner)"
@@ -284,7 +270,7 @@ gboolean writer_write_waiting(PstPg *pg, guint32 partition, const PstWaitingDay 
 {
     enum { FIXED = 4, OF_PAIR = 3 };
     PstPgArray columns[FIXED + OF_PAIR * PST_PAIR_COUNT];
-    open_columns(columns, G_N_ELEMENTS(columns));
+    pst_pg_arrays(columns, G_N_ELEMENTS(columns));
     for (gsize i = 0; i < n; i++) {
         pst_pg_array_prefix(&columns[0], &rows[i].unit);
         pst_pg_array_int(&columns[1], (gint64)rows[i].owner);
@@ -300,7 +286,7 @@ gboolean writer_write_waiting(PstPg *pg, guint32 partition, const PstWaitingDay 
     }
     g_auto(PstPgParams) p = pst_pg_params();
     pst_pg_add_int(&p, partition);
-    add_columns(&p, columns, G_N_ELEMENTS(columns));
+    pst_pg_add_arrays_take(&p, columns, G_N_ELEMENTS(columns));
     return n == 0 ||
            pst_pg_run(
                pg,
