@@ -73,6 +73,24 @@ gboolean pst_migrate_version(PstPg *pg, int *out_version, GError **error)
     return TRUE;
 }
 
+gboolean pst_migrate_check(PstPg *pg, const PstEmbedded *files, GError **error)
+{
+    int version = 0, needed = 0;
+    while (files[needed].name != NULL)
+        needed++;
+    if (!pst_migrate_version(pg, &version, error))
+        return FALSE;
+    if (version >= needed)
+        return TRUE;
+    g_set_error(error, PST_ERROR, PST_ERROR_REFUSED,
+                version == 0 ? "Postern is not installed in this database: run postern schema "
+                               "install"
+                             : "the database's schema is older (version %d) than this program "
+                               "needs (%d): run postern schema upgrade",
+                version, needed);
+    return FALSE;
+}
+
 /* Joins the database's rows to the program's files. */
 static void join_applied(GPtrArray *all, const PstEmbedded *files, const PstPgRows *rows)
 {

@@ -48,3 +48,8 @@ gboolean pst_migrate_test_files(PstPg *pg, const PstEmbedded *files, GError **er
 
 /* The newest version that is applied; 0: nothing is installed. */
 gboolean pst_migrate_version(PstPg *pg, int *out_version, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* TRUE: all of @files are applied, or more: a newer schema keeps what older programs call.
+ * @error REFUSED: install or upgrade it first, as the text says; AWAY. */
+gboolean pst_migrate_check(PstPg *pg, const PstEmbedded *files, GError **error)
+    G_GNUC_WARN_UNUSED_RESULT;

@@ -47,30 +47,6 @@ int cli_run(PstProgram *program, int argc, char **argv, CliAction action, gpoint
     return status;
 }
 
-static int newest_version(void)
-{
-    int n = 0;
-    while (pst_schema_files[n].name != NULL)
-        n++;
-    return n;
-}
-
-static gboolean check_schema(PstPg *pg, GError **error)
-{
-    int version = 0, needed = newest_version();
-    if (!pst_migrate_version(pg, &version, error))
-        return FALSE;
-    if (version >= needed)
-        return TRUE;
-    g_set_error(error, PST_ERROR, PST_ERROR_REFUSED,
-                version == 0 ? "Postern is not installed in this database: run postern schema "
-                               "install"
-                             : "the database's schema is older (version %d) than this program "
-                               "needs (%d): run postern schema upgrade",
-                version, needed);
-    return FALSE;
-}
-
 PstPg *cli_connect(PstRun *run, const CliConfig *config, gboolean any_schema, GError **error)
 {
     if (config->database == NULL || *config->database == '\0') {
@@ -79,7 +55,7 @@ PstPg *cli_connect(PstRun *run, const CliConfig *config, gboolean any_schema, GE
         return NULL;
     }
     g_autoptr(PstPg) pg = pst_pg_open(config->database, g_get_prgname(), error);
-    if (pg == NULL || (!any_schema && !check_schema(pg, error)))
+    if (pg == NULL || (!any_schema && !pst_migrate_check(pg, pst_schema_files, error)))
         return NULL;
     return g_steal_pointer(&pg);
 }

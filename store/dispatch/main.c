@@ -34,8 +34,6 @@ static const PstConfRow rows[] = {
         "Our name in EHLO; not set: the machine's."),
     ROW("mail_timeout", PST_CONF_SPAN_S, mail_timeout_s, "", 1, 3600, NULL, "2m",
         "The longest time that one mail may take, connection included."),
-    ROW("reverse_dns", PST_CONF_BOOL, reverse_dns, "", 0, 0, NULL, "yes",
-        "Ask for the reverse DNS name of a unit, for its mails; --no-reverse-dns does not."),
     ROW("adapters", PST_CONF_LIST, adapters, "", 0, 0, NULL, "null",
         "Ways into the network for enforce: null, hook."),
     ROW("hook", PST_CONF_TEXT, hook, "", 0, 0, NULL, "",
@@ -174,29 +172,6 @@ static gboolean open_works(Dispatch *dispatch, GPtrArray *list, GError **error)
 
 /* ---- the loop ---- */
 
-static int newest_version(void)
-{
-    int n = 0;
-    while (pst_schema_files[n].name != NULL)
-        n++;
-    return n;
-}
-
-/* The functions that we call must be there; a newer schema keeps them. */
-static gboolean check_schema(PstPg *pg, GError **error)
-{
-    int version = 0, needed = newest_version();
-    if (!pst_migrate_version(pg, &version, error))
-        return FALSE;
-    if (version >= needed)
-        return TRUE;
-    g_set_error(error, PST_ERROR, PST_ERROR_USAGE,
-                "the database's schema is at version %d, this program needs %d: run postern schema "
-                "%s",
-                version, needed, version == 0 ? "install" : "upgrade");
-    return FALSE;
-}
-
 typedef struct {
     Dispatch dispatch;
     Health *health;
@@ -219,9 +194,10 @@ static gboolean connect_again(Loop *loop, GError **error)
     }
     if (loop->checked)
         return TRUE;
-    if (!check_schema(pg, &why)) {
+    if (!pst_migrate_check(pg, pst_schema_files, &why)) {
         if (pst_error_class(why) == PST_ERROR_CLASS_TRANSIENT)
             return TRUE;
+        why->code = PST_ERROR_USAGE; /* the operator's to set right, before we are started again */
         g_propagate_error(error, g_steal_pointer(&why));
         return FALSE;
     }
