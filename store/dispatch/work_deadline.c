@@ -122,5 +122,5 @@ const Work work_deadline = {
     .turn = deadline_turn,
     .close = deadline_close,
     .trouble = deadline_trouble,
-    .queries = 1,
+    .queries = 2, /* timers; and what is done once a minute */
 };
