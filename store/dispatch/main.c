@@ -34,6 +34,8 @@ static const PstConfRow rows[] = {
         "Our name in EHLO; not set: the machine's."),
     ROW("mail_timeout", PST_CONF_SPAN_S, mail_timeout_s, "", 1, 3600, NULL, "2m",
         "The longest time that one mail may take, connection included."),
+    ROW("reverse_dns", PST_CONF_BOOL, reverse_dns, "", 0, 0, NULL, "yes",
+        "Ask for the reverse DNS name of a unit, for its mails; --no-reverse-dns does not."),
     ROW("adapters", PST_CONF_LIST, adapters, "", 0, 0, NULL, "null",
         "Ways into the network for enforce: null, hook."),
     ROW("hook", PST_CONF_TEXT, hook, "", 0, 0, NULL, "",

@@ -11,6 +11,7 @@ SELECT CASE :half WHEN 1 THEN s ELSE -s END AS seed, e / 2 AS events
   FROM (SELECT current_setting('model.seed')::float8 AS s, current_setting('model.events')::int AS e) AS x \gset
 \ir support.sql
 SELECT t.enforce();
+SELECT postern.set_setting('mail.digest_from', '3', 'tester');
 \ir pairs.sql
 \ir model.sql
 SELECT plan(6);
