@@ -66,9 +66,10 @@ def history(desk):
                GERMAN)
     desk.value("SELECT postern.apply_verdict(%s)", desk.verdict(STRANGER, "flag", 700))
     desk.query("INSERT INTO postern.smtp_activity VALUES"
-               " (%s, '2026-05-01 10:00 UTC', 420, 380, 99999, 2000, 105, 1),"
-               " (%s, '2026-05-01 10:05 UTC', 10, 5, 999, 20, 0, 1),"
-               " (%s, '2026-05-02 00:00 UTC', 999, 9, 999, 20, 0, 1)", GERMAN, ENGLISH, ENGLISH)
+               " (%s, {0} - interval '14 hours', 420, 380, 99999, 2000, 105, 1),"
+               " (%s, {0} - interval '13 hours', 10, 5, 999, 20, 0, 1),"
+               " (%s, {0}, 999, 9, 999, 20, 0, 1)".format("date_trunc('day', now(), 'UTC')"),
+               GERMAN, ENGLISH, ENGLISH)
     desk.query("INSERT INTO postern.exporter_loss (hour, exporter, domain, received, lost_network)"
                " VALUES (date_trunc('hour', now()), '203.0.113.9', 7, 9800, 200)")
     desk.query("SELECT postern.raise_alarm('no-contact', 'C-9', 'nobody to write to')")
@@ -107,7 +108,7 @@ ANSWERS = {
          ("verdict", "block", "smtp", 1, 0, 0)]),
     "How long from the first spam to the block?": (
         "blocks median p95", [(2, 60, 60), (1, 60, 60), (1, 60, 60)]),
-    "Who sent most on one day?": (
+    "Who sent most yesterday?": (
         "unit customer sessions destinations failed_share state",
         [(GERMAN, "C-1", 420, 380, 0.25, "blocked"), (OLD, "C-2", 10, 5, 0, "warned")]),
     "Who keeps coming back?": (
