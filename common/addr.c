@@ -67,11 +67,6 @@ int pst_addr_compare(const PstAddr *a, const PstAddr *b)
     return (order > 0) - (order < 0);
 }
 
-gboolean pst_addr_equal(const PstAddr *a, const PstAddr *b)
-{
-    return a->family == b->family && memcmp(a->bytes, b->bytes, sizeof a->bytes) == 0;
-}
-
 /* The finisher of SplitMix64 (Steele, Lea, Flood 2014; constants: Stafford's "Mix13"). Every bit of
  * the input changes every bit of the output with probability near one half. */
 static inline guint64 mix64(guint64 x)
@@ -103,20 +98,26 @@ static inline guint64 rotl(guint64 x, int bits)
     return x << bits | x >> (64 - bits);
 }
 
-static inline void sip_rounds(guint64 v[4], int rounds)
+static inline void sip_round(guint64 v[4])
 {
-    for (int i = 0; i < rounds; i++) {
-        v[0] += v[1];
-        v[1] = rotl(v[1], 13) ^ v[0];
-        v[0] = rotl(v[0], 32);
-        v[2] += v[3];
-        v[3] = rotl(v[3], 16) ^ v[2];
-        v[0] += v[3];
-        v[3] = rotl(v[3], 21) ^ v[0];
-        v[2] += v[1];
-        v[1] = rotl(v[1], 17) ^ v[2];
-        v[2] = rotl(v[2], 32);
-    }
+    v[0] += v[1];
+    v[1] = rotl(v[1], 13) ^ v[0];
+    v[0] = rotl(v[0], 32);
+    v[2] += v[3];
+    v[3] = rotl(v[3], 16) ^ v[2];
+    v[0] += v[3];
+    v[3] = rotl(v[3], 21) ^ v[0];
+    v[2] += v[1];
+    v[1] = rotl(v[1], 17) ^ v[2];
+    v[2] = rotl(v[2], 32);
+}
+
+static inline void sip_word(guint64 v[4], guint64 word)
+{
+    v[3] ^= word;
+    sip_round(v);
+    sip_round(v);
+    v[0] ^= word;
 }
 
 static inline guint64 load_le64(const guint8 *p)
@@ -129,21 +130,20 @@ static inline guint64 load_le64(const guint8 *p)
 /* SipHash-2-4 (Aumasson, Bernstein 2012) of 17 bytes: the address, then the family. */
 guint64 pst_addr_hash_keyed(const PstAddr *addr, const guint64 key[2])
 {
-    const guint64 words[3] = {load_le64(addr->bytes), load_le64(addr->bytes + 8),
-                              (guint64)17 << 56 | addr->family};
     guint64 v[4] = {
         key[0] ^ G_GUINT64_CONSTANT(0x736f6d6570736575),
         key[1] ^ G_GUINT64_CONSTANT(0x646f72616e646f6d),
         key[0] ^ G_GUINT64_CONSTANT(0x6c7967656e657261),
         key[1] ^ G_GUINT64_CONSTANT(0x7465646279746573),
     };
-    for (gsize i = 0; i < G_N_ELEMENTS(words); i++) {
-        v[3] ^= words[i];
-        sip_rounds(v, 2);
-        v[0] ^= words[i];
-    }
+    sip_word(v, load_le64(addr->bytes));
+    sip_word(v, load_le64(addr->bytes + 8));
+    sip_word(v, (guint64)17 << 56 | addr->family);
     v[2] ^= 0xff;
-    sip_rounds(v, 4);
+    sip_round(v);
+    sip_round(v);
+    sip_round(v);
+    sip_round(v);
     return v[0] ^ v[1] ^ v[2] ^ v[3];
 }
 
@@ -233,9 +233,4 @@ gboolean pst_prefix_contains(const PstPrefix *prefix, const PstAddr *addr)
         return FALSE;
     PstPrefix cut = pst_prefix_of(addr, prefix->len);
     return pst_addr_equal(&cut.addr, &prefix->addr);
-}
-
-gboolean pst_prefix_equal(const PstPrefix *a, const PstPrefix *b)
-{
-    return a->len == b->len && pst_addr_equal(&a->addr, &b->addr);
 }

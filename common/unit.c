@@ -7,7 +7,7 @@ PstUnit pst_unit_of(const PstAddr *addr, guint8 v6_len)
 {
     g_assert(pst_addr_present(addr));
     if (addr->family == PST_AF_INET)
-        return pst_prefix_of(addr, PST_UNIT_LEN_V4);
+        return (PstPrefix){.addr = *addr, .len = PST_UNIT_LEN_V4};
     g_assert(v6_len >= PST_UNIT_LEN_V6_MIN && v6_len <= PST_UNIT_LEN_V6_DEFAULT);
     return pst_prefix_of(addr, v6_len);
 }

@@ -7,6 +7,7 @@
  * Thread: any; all functions are pure.
  */
 #include <glib.h>
+#include <string.h>
 
 typedef enum { PST_AF_NONE = 0, PST_AF_INET = 4, PST_AF_INET6 = 6 } PstFamily;
 
@@ -44,7 +45,13 @@ static inline gboolean pst_addr_present(const PstAddr *a)
 
 /* Order: family, then bytes. */
 int pst_addr_compare(const PstAddr *a, const PstAddr *b);
-gboolean pst_addr_equal(const PstAddr *a, const PstAddr *b);
+static inline gboolean pst_addr_equal(const PstAddr *a, const PstAddr *b)
+{
+    guint64 x[2], y[2];
+    memcpy(x, a->bytes, sizeof x);
+    memcpy(y, b->bytes, sizeof y);
+    return ((x[0] ^ y[0]) | (x[1] ^ y[1]) | (guint64)(a->family ^ b->family)) == 0;
+}
 /* A 64-bit hash of good quality that is the same on every machine and in every run: it decides
  * partitions and samples (never a hash table fed by strangers: use pst_addr_hash_keyed). */
 guint64 pst_addr_hash(const PstAddr *addr);
@@ -60,4 +67,7 @@ gboolean pst_prefix_parse(const char *text, gsize len, gboolean strict, PstPrefi
 /* Hosts are written without "/32" or "/128". */
 char *pst_prefix_format(const PstPrefix *prefix, char out[PST_PREFIX_TEXT_MAX]);
 gboolean pst_prefix_contains(const PstPrefix *prefix, const PstAddr *addr);
-gboolean pst_prefix_equal(const PstPrefix *a, const PstPrefix *b);
+static inline gboolean pst_prefix_equal(const PstPrefix *a, const PstPrefix *b)
+{
+    return a->len == b->len && pst_addr_equal(&a->addr, &b->addr);
+}
