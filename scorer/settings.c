@@ -42,7 +42,7 @@ const PstConfRow settings_rows[] = {
         "32 hex digits; the same on every host that may take a partition over. Not set: the key in "
         "the state folder, or a well-known one."),
     ROW("novelty_memory", PST_CONF_BYTES, novelty_memory, "bytes", 1 << 20, 17179869184.0, "32M",
-        "Memory of a partition's novelty filter: 60 bytes for each new session of 15 minutes."),
+        "Memory of a partition's novelty filter: 45 bytes for each new session of 15 minutes."),
     ROW("max_units", PST_CONF_INT, max_units, "", 1000, 50000000, "1000000",
         "Units a partition holds; more evicts the idle."),
     ROW("max_episodes", PST_CONF_INT, max_episodes, "", 16, 1000000, "20000",

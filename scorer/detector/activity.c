@@ -11,17 +11,12 @@ struct Activity {
     guint32 mask;
 };
 
-static void reset(Activity *activity)
-{
-    activity->rows = g_array_new(FALSE, TRUE, sizeof(PstActivity));
-    activity->mask = 1023;
-    activity->index = g_new0(guint32, (gsize)activity->mask + 1);
-}
-
 Activity *activity_new(void)
 {
     Activity *activity = g_new0(Activity, 1);
-    reset(activity);
+    activity->rows = g_array_new(FALSE, TRUE, sizeof(PstActivity));
+    activity->mask = 1023;
+    activity->index = g_new0(guint32, (gsize)activity->mask + 1);
     return activity;
 }
 
@@ -92,6 +87,60 @@ static int compare_rows(gconstpointer a, gconstpointer b)
     return order != 0 ? order : (x->bucket_s > y->bucket_s) - (x->bucket_s < y->bucket_s);
 }
 
+/* A row of IPv4 as a number that orders them: address and bucket. */
+typedef struct {
+    guint64 order;
+    guint32 row;
+} Key;
+
+static guint64 order_of(const PstActivity *row)
+{
+    guint32 addr;
+    memcpy(&addr, row->unit.addr.bytes, sizeof addr);
+    return (guint64)GUINT32_FROM_BE(addr) << 32 | (guint32)row->bucket_s;
+}
+
+/* By bytes, lowest first; those in which no two differ are left out. */
+static void sort_keys(Key **io_keys, Key **io_spare, guint n)
+{
+    for (guint byte = 0; byte < sizeof(guint64); byte++) {
+        guint32 from[257] = {0};
+        for (guint i = 0; i < n; i++)
+            from[((*io_keys)[i].order >> (8 * byte) & 0xff) + 1]++;
+        if (n == 0 || from[((*io_keys)[0].order >> (8 * byte) & 0xff) + 1] == n)
+            continue;
+        for (guint i = 1; i < 256; i++)
+            from[i] += from[i - 1];
+        for (guint i = 0; i < n; i++)
+            (*io_spare)[from[(*io_keys)[i].order >> (8 * byte) & 0xff]++] = (*io_keys)[i];
+        Key *sorted = *io_spare;
+        *io_spare = *io_keys;
+        *io_keys = sorted;
+    }
+}
+
+/* The rows in order: IPv4 first, as their family is. */
+static GArray *sort_rows(const GArray *rows)
+{
+    GArray *sorted = g_array_sized_new(FALSE, TRUE, sizeof(PstActivity), rows->len);
+    g_autofree Key *keys = g_new(Key, rows->len), *spare = g_new(Key, rows->len);
+    g_autoptr(GArray) others = g_array_new(FALSE, FALSE, sizeof(PstActivity));
+    guint n = 0;
+    for (guint i = 0; i < rows->len; i++) {
+        const PstActivity *row = &g_array_index(rows, PstActivity, i);
+        if (row->unit.addr.family == PST_AF_INET && row->unit.len == PST_UNIT_LEN_V4)
+            keys[n++] = (Key){order_of(row), i};
+        else
+            g_array_append_vals(others, row, 1);
+    }
+    sort_keys(&keys, &spare, n);
+    for (guint i = 0; i < n; i++)
+        g_array_append_vals(sorted, &g_array_index(rows, PstActivity, keys[i].row), 1);
+    g_array_sort(others, compare_rows);
+    g_array_append_vals(sorted, others->data, others->len);
+    return sorted;
+}
+
 static void add(PstActivity *to, const PstActivity *row)
 {
     to->sessions += row->sessions;
@@ -104,10 +153,9 @@ static void add(PstActivity *to, const PstActivity *row)
 
 GArray *activity_take(Activity *activity)
 {
-    GArray *rows = activity->rows;
-    g_free(activity->index);
-    reset(activity);
-    g_array_sort(rows, compare_rows);
+    GArray *rows = sort_rows(activity->rows);
+    g_array_set_size(activity->rows, 0);
+    memset(activity->index, 0, ((gsize)activity->mask + 1) * sizeof activity->index[0]);
     guint kept = 0;
     for (guint i = 0; i < rows->len; i++) {
         PstActivity *row = &g_array_index(rows, PstActivity, i);

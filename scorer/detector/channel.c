@@ -3,10 +3,7 @@
 
 #include <math.h>
 
-#define SHAPE 2.0 /* s: c0 is a square */
-#define LONG  4   /* scale of the uncapped count: the longest */
-
-static const double theta_of[THETAS] = {4, 32, 256, 2048};
+#define LONG 4 /* scale of the uncapped count: the longest */
 
 /* How many windows of each scale stand, and where in the ring's slots they begin. */
 static const struct {
@@ -16,139 +13,47 @@ static const struct {
 
 G_STATIC_ASSERT(sizeof(Block) == 328);
 
-/* M·c^n, cut at CELL_MAX. */
-static double multiply_power(double M, double c, guint32 n)
+/* The windows of a moment. Each scale divides the next, all divide the day. */
+typedef struct {
+    gint64 at[SCALES];
+} Windows;
+
+static inline Windows windows_of(gint64 at_s)
 {
-    for (; n > 0; n >>= 1) {
-        if (n & 1)
-            M = MIN(M * c, CELL_MAX);
-        c = MIN(c * c, 1e150);
+    Windows w;
+    w.at[0] = at_s / 10;
+    w.at[1] = w.at[0] / 6;
+    w.at[2] = w.at[1] / 5;
+    w.at[3] = w.at[2] / 6;
+    w.at[4] = w.at[3] / 6;
+    return w;
+}
+
+/* Divisions by constants cost little: a case for each. */
+static inline guint place_of(guint scale, gint64 window)
+{
+    switch (scale) {
+    case 0:
+        return (guint)((guint64)window % 13);
+    case 1:
+        return (guint)((guint64)window % 3);
+    default:
+        return (guint)((guint64)window % 2);
     }
-    return M;
 }
 
-void cell_make(guint scale, double m, Cell *out)
+static inline guint slot_of(guint scale, gint64 window)
 {
-    double day_share = (double)scale_tau_s[scale] / A_DAY_S;
-    double keep = exp(-day_share), start = -expm1(-day_share) / 2;
-    out->m = m;
-    for (guint theta = 0; theta < THETAS; theta++) {
-        double ratio = (SHAPE + m) / (SHAPE + theta_of[theta] * m);
-        double c0 = ratio * ratio;
-        /* log decay without cancellation where m is small, and 1 − decay by expm1. */
-        double log_decay = -day_share - SHAPE * log1p((theta_of[theta] - 1) * m / (SHAPE + m));
-        out->decay[theta] = keep * c0;
-        out->started[theta] = start * c0;
-        out->plus[theta] = theta_of[theta] * ratio;
-        out->log2_plus[theta] = log2(out->plus[theta]);
-        out->idle[theta] = start * c0 / -expm1(log_decay);
-    }
+    return ring[scale].first + place_of(scale, window);
 }
 
-static inline void step(const Cell *cell, double M[THETAS], guint32 n)
-{
-    for (guint theta = 0; theta < THETAS; theta++)
-        M[theta] = cell->decay[theta] * M[theta] + cell->started[theta];
-    if (n == 0)
-        return;
-    for (guint theta = 0; theta < THETAS; theta++)
-        M[theta] = multiply_power(M[theta], cell->plus[theta], n);
-}
-
-void cell_window(const Cell *cell, double M[THETAS], guint32 n)
-{
-    step(cell, M, n);
-}
-
-void cell_idle(const Cell *cell, double M[THETAS], gint64 k)
-{
-    if (k <= 0)
-        return;
-    if (k == 1) {
-        step(cell, M, 0);
-        return;
-    }
-    double power[THETAS], square[THETAS];
-    for (guint theta = 0; theta < THETAS; theta++) {
-        power[theta] = 1;
-        square[theta] = cell->decay[theta];
-    }
-    for (; k > 0; k >>= 1)
-        for (guint theta = 0; theta < THETAS; theta++) {
-            power[theta] *= k & 1 ? square[theta] : 1;
-            square[theta] *= square[theta];
-        }
-    for (guint theta = 0; theta < THETAS; theta++)
-        M[theta] = cell->idle[theta] + power[theta] * (M[theta] - cell->idle[theta]);
-}
-
-double evidence_of(double m_value)
-{
-    if (!(m_value > CELLS))
-        return 0;
-    return MIN(100 * log10(m_value / CELLS), 1000);
-}
-
-double evidence_to_m(double evidence)
-{
-    return CELLS * pow(10, evidence / 100);
-}
-
-static gint64 window_of(guint scale, gint64 at_s)
-{
-    return at_s / (gint64)scale_tau_s[scale];
-}
-
-static guint slot_of(guint scale, gint64 window)
-{
-    return ring[scale].first + (guint)(window % ring[scale].windows);
-}
-
-static guint32 count_at(const Block *block, guint channel, guint slot)
+static inline guint32 count_at(const Block *block, guint channel, guint slot)
 {
     return slot < SHORT_SLOTS ? block->short_count[channel][slot]
                               : block->long_count[channel][slot - SHORT_SLOTS];
 }
 
 /* --- envelopes and their cells ------------------------------------------------------------ */
-
-#define LEVELS     32768 /* levels − LEVELS/2 … LEVELS/2 − 1 have cells */
-#define LEVEL_STEP 4     /* of which so many share one */
-
-struct CellBook {
-    const Thinning *thinning;
-    Cell *cell[SCALES][LEVELS / LEVEL_STEP]; /* NULL: not asked for yet */
-};
-
-CellBook *cell_book_new(const Thinning *thinning)
-{
-    CellBook *book = g_new0(CellBook, 1);
-    book->thinning = thinning;
-    return book;
-}
-
-void cell_book_free(CellBook *book)
-{
-    if (book == NULL)
-        return;
-    for (guint scale = 0; scale < SCALES; scale++)
-        for (guint i = 0; i < LEVELS / LEVEL_STEP; i++)
-            g_free(book->cell[scale][i]);
-    g_free(book);
-}
-
-static const Cell *cell_at(CellBook *book, guint scale, Level m)
-{
-    int top = CLAMP(m, -LEVELS / 2, LEVELS / 2 - 1);
-    int place = (top + LEVELS / 2 + LEVEL_STEP - 1) / LEVEL_STEP;
-    place = MIN(place, LEVELS / LEVEL_STEP - 1);
-    Cell **cell = &book->cell[scale][place];
-    if (*cell == NULL) {
-        *cell = g_new0(Cell, 1);
-        cell_make(scale, thinning_of_level((Level)(place * LEVEL_STEP - LEVELS / 2)), *cell);
-    }
-    return *cell;
-}
 
 /* τ in hours as steps, at least one hour: a ceiling may be used up in any shorter window. */
 static const int hour_steps[SCALES] = {0, 0, 0, 0, 1099};
@@ -168,34 +73,63 @@ Level law_envelope(const Law *law, Channel channel, guint scale, gint64 day, gui
     return m;
 }
 
-static gint64 day_of(guint scale, gint64 window)
+static const gint64 windows_a_day[SCALES] = {8640, 1440, 288, 48, 8};
+
+static inline gint64 day_of(guint scale, gint64 window)
 {
-    return window / (A_DAY_S / (gint64)scale_tau_s[scale]);
+    return window / windows_a_day[scale];
 }
 
 /* The cell of a window that opened under R = @code. */
 static const Cell *cell_of(const Law *law, guint16 code, Channel channel, guint scale,
                            gint64 window)
 {
-    gint64 day = law->learned != NULL ? day_of(scale, window) : 0;
-    return cell_at(law->book, scale, law_envelope(law, channel, scale, day, code));
+    if (law->learned != NULL || law->ceiling != LEVEL_NONE) {
+        gint64 day = law->learned != NULL ? day_of(scale, window) : 0;
+        return cell_book_find(law->book, scale, law_envelope(law, channel, scale, day, code));
+    }
+    const Cell **plain = &law->book->plain[law->known ? 1 : 0][code][channel][scale];
+    if (*plain == NULL)
+        *plain = cell_book_find(law->book, scale, law_envelope(law, channel, scale, 0, code));
+    return *plain;
+}
+
+/* One window after the other of one channel and scale: most have the cell of the one before. */
+typedef struct {
+    const Law *law;
+    Channel channel;
+    guint scale;
+    const Cell *cell;
+    guint16 code;
+    gint64 end; /* first window that may have another */
+} Walk;
+
+static inline const Cell *walk_to(Walk *walk, guint16 code, gint64 window)
+{
+    if (walk->cell == NULL || code != walk->code || window >= walk->end) {
+        gint64 a_day = windows_a_day[walk->scale];
+        walk->cell = cell_of(walk->law, code, walk->channel, walk->scale, window);
+        walk->code = code;
+        walk->end = walk->law->learned != NULL ? window - window % a_day + a_day : G_MAXINT64;
+    }
+    return walk->cell;
 }
 
 /* --- the ring ------------------------------------------------------------------------------ */
 
-static void load(const Block *block, guint channel, guint scale, double M[THETAS])
+static inline void load(const Block *block, guint channel, guint scale, double M[THETAS])
 {
     for (guint theta = 0; theta < THETAS; theta++)
         M[theta] = (double)block->closed[channel][scale][theta];
 }
 
-static void store(Block *block, guint channel, guint scale, const double M[THETAS])
+static inline void store(Block *block, guint channel, guint scale, const double M[THETAS])
 {
     for (guint theta = 0; theta < THETAS; theta++)
         block->closed[channel][scale][theta] = (float)M[theta];
 }
 
-static void open_window(Block *block, guint scale, gint64 window, guint16 code)
+static inline void open_window(Block *block, guint scale, gint64 window, guint16 code)
 {
     guint slot = slot_of(scale, window);
     block->rate[slot] = code;
@@ -206,7 +140,13 @@ static void open_window(Block *block, guint scale, gint64 window, guint16 code)
             block->long_count[channel][slot - SHORT_SLOTS] = 0;
     }
     if (scale == LONG)
-        block->sessions[window % ring[LONG].windows] = 0;
+        block->sessions[place_of(LONG, window)] = 0;
+}
+
+/* At 1:1 without a logarithm. */
+static inline guint16 code_of(double r)
+{
+    return r > 1 ? thinning_code(r) : 0;
 }
 
 void block_init(Block *block, const Law *law, gint64 at_s, double r)
@@ -214,9 +154,10 @@ void block_init(Block *block, const Law *law, gint64 at_s, double r)
     memset(block, 0, sizeof *block);
     block->newest_s = (guint32)at_s;
     block->r = (float)r;
-    guint16 code = thinning_code(r);
+    guint16 code = code_of(r);
+    const Windows now = windows_of(at_s);
     for (guint scale = 0; scale < SCALES; scale++) {
-        gint64 top = window_of(scale, at_s);
+        gint64 top = now.at[scale];
         for (guint channel = 0; channel < CHANNELS; channel++)
             store(block, channel, scale, cell_of(law, code, (Channel)channel, scale, top)->idle);
         for (gint64 i = 0; i < ring[scale].windows; i++)
@@ -258,17 +199,18 @@ static void close_windows(Closing *c, guint scale, gint64 first, gint64 n, gint6
     Block *block = c->block;
     guint start = slot_of(scale, first), past = ring[scale].first + (guint)ring[scale].windows;
     for (guint channel = 0; channel < CHANNELS; channel++) {
+        Walk walk = {.law = c->law, .channel = (Channel)channel, .scale = scale};
         double M[THETAS];
         load(block, channel, scale, M);
         for (guint i = 0, slot = start; i < n; i++) {
             guint32 in_it = count_at(block, channel, slot);
-            step(cell_of(c->law, block->rate[slot], (Channel)channel, scale, first + i), M, in_it);
+            cell_window(walk_to(&walk, block->rate[slot], first + i), M, in_it);
             if (in_it > 0)
                 keep_window(c, (Channel)channel, scale, first + i, slot, in_it);
             slot = slot + 1 == past ? ring[scale].first : slot + 1;
         }
         if (idle > 0)
-            cell_idle(cell_of(c->law, code, (Channel)channel, scale, first + n), M, idle);
+            cell_idle(walk_to(&walk, code, first + n), M, idle);
         store(block, channel, scale, M);
     }
 }
@@ -277,13 +219,14 @@ gboolean block_advance(Block *block, const Law *law, gint64 at_s, Learned *out_f
 {
     if (at_s <= (gint64)block->newest_s)
         return FALSE;
-    guint16 code = thinning_code(block->r);
+    guint16 code = code_of((double)block->r);
     Closing c = {block, law, law->learned != NULL ? law->learned : out_first, FALSE};
+    const Windows before = windows_of(block->newest_s), now = windows_of(at_s);
     for (guint scale = 0; scale < SCALES; scale++) {
-        gint64 top = window_of(scale, block->newest_s);
-        gint64 steps = window_of(scale, at_s) - top;
+        gint64 top = before.at[scale];
+        gint64 steps = now.at[scale] - top;
         if (steps == 0)
-            continue;
+            break; /* a longer window did not end either */
         gint64 n = MIN(steps, ring[scale].windows);
         close_windows(&c, scale, top - ring[scale].windows + 1, n, steps - n, code);
         for (gint64 i = 0; i < n; i++)
@@ -295,8 +238,9 @@ gboolean block_advance(Block *block, const Law *law, gint64 at_s, Learned *out_f
 
 void block_learn(const Block *block, const Law *law, gint64 day, Learned *into)
 {
+    const Windows newest = windows_of(block->newest_s);
     for (guint scale = 0; scale < SCALES; scale++) {
-        gint64 top = window_of(scale, block->newest_s);
+        gint64 top = newest.at[scale];
         for (gint64 window = top; window > top - ring[scale].windows; window--)
             for (guint channel = 0; channel < CHANNELS; channel++)
                 if (day_of(scale, window) == day)
@@ -315,7 +259,7 @@ gboolean block_thin(Block *block, double inverse_q)
         return FALSE;
     if (inverse_q < r) {
         block->r = (float)inverse_q;
-        guint16 code = thinning_code(block->r);
+        guint16 code = code_of((double)block->r);
         for (guint slot = 0; slot < SLOTS; slot++)
             block->rate[slot] = MIN(block->rate[slot], code);
     } else {
@@ -324,19 +268,18 @@ gboolean block_thin(Block *block, double inverse_q)
     return block->r != r;
 }
 
-static gboolean stands(const Block *block, guint scale, gint64 window)
+static inline gboolean stands(guint scale, gint64 top, gint64 window)
 {
-    gint64 top = window_of(scale, block->newest_s);
     return window <= top && window > top - ring[scale].windows;
 }
 
 void block_count(Block *block, Channel channel, gint64 at_s)
 {
+    const Windows newest = windows_of(block->newest_s), its = windows_of(at_s);
     for (guint scale = 0; scale < SCALES; scale++) {
-        gint64 window = window_of(scale, at_s);
-        if (!stands(block, scale, window))
+        if (!stands(scale, newest.at[scale], its.at[scale]))
             continue;
-        guint slot = slot_of(scale, window);
+        guint slot = slot_of(scale, its.at[scale]);
         if (slot >= SHORT_SLOTS)
             block->long_count[channel][slot - SHORT_SLOTS]++;
         else if (block->short_count[channel][slot] < G_MAXUINT16)
@@ -346,85 +289,110 @@ void block_count(Block *block, Channel channel, gint64 at_s)
 
 void block_count_session(Block *block, gint64 at_s)
 {
-    gint64 window = window_of(LONG, at_s);
-    if (stands(block, LONG, window))
-        block->sessions[window % ring[LONG].windows]++;
+    gint64 window = windows_of(at_s).at[LONG];
+    if (stands(LONG, windows_of(block->newest_s).at[LONG], window))
+        block->sessions[place_of(LONG, window)]++;
 }
 
 /* What one channel and scale is looked at for. */
 typedef struct {
-    const Block *block;
-    const Law *law;
-    Channel channel;
-    guint scale;
-    gint64 open_s, at_s;
+    Walk walk;
+    gint64 first_open, top, last; /* windows */
     Peak *peak;
     Reach *reach; /* or NULL */
+    Lanes high[HALVES], log2_plus[HALVES];
 } Survey;
 
-/* M at the end of a window that is still open. */
-static inline void note(const Survey *s, const Cell *cell, const double M[THETAS], guint32 n)
+/* Windows of this cell are reckoned with. */
+static void expect(Survey *s, const Cell *cell)
 {
-    for (guint theta = 0; theta < THETAS; theta++)
-        if (M[theta] > s->peak->m_value)
-            *s->peak = (Peak){.m_value = M[theta],
-                              .usual = cell->m,
-                              .count = n,
-                              .channel = (guint8)s->channel,
-                              .scale = (guint8)s->scale,
-                              .theta = (guint8)theta};
-    if (s->reach == NULL)
-        return;
-    double *high = s->reach->high[s->channel][s->scale];
-    double *log2_plus = s->reach->log2_plus[s->channel][s->scale];
-    for (guint theta = 0; theta < THETAS; theta++) {
-        high[theta] = MAX(high[theta], MAX(M[theta], cell->idle[theta]));
-        log2_plus[theta] = MAX(log2_plus[theta], cell->log2_plus[theta]);
+    for (guint half = 0; half < HALVES; half++) {
+        s->high[half] = lanes_max(s->high[half], lanes_of(cell->idle)[half]);
+        s->log2_plus[half] = lanes_max(s->log2_plus[half], lanes_of(cell->log2_plus)[half]);
     }
 }
 
-/* Goes through the ring and on to at_s. */
-static void survey(const Survey *s, guint16 code)
+/* M at the end of a window that is still open. */
+static inline void note(Survey *s, const Cell *cell, double M[THETAS], guint32 n)
 {
-    const Block *block = s->block;
-    gint64 windows = ring[s->scale].windows;
-    gint64 top = window_of(s->scale, block->newest_s), last = window_of(s->scale, s->at_s);
-    gint64 first_open = window_of(s->scale, s->open_s);
-    guint slot = slot_of(s->scale, top + 1), past = ring[s->scale].first + (guint)windows;
+    for (guint half = 0; half < HALVES; half++)
+        s->high[half] = lanes_max(s->high[half], lanes(M)[half]);
+    for (guint theta = 0; theta < THETAS; theta++)
+        if (G_UNLIKELY(M[theta] > s->peak->m_value))
+            *s->peak = (Peak){.m_value = M[theta],
+                              .usual = cell->m,
+                              .count = n,
+                              .channel = (guint8)s->walk.channel,
+                              .scale = (guint8)s->walk.scale,
+                              .theta = (guint8)theta};
+}
+
+/* Goes through the ring and on to the last window. */
+static void survey(Survey *s, const Block *block, guint16 code)
+{
+    guint channel = s->walk.channel, scale = s->walk.scale;
+    gint64 windows = ring[scale].windows;
+    guint slot = slot_of(scale, s->top + 1), past = ring[scale].first + (guint)windows;
     double M[THETAS];
-    load(block, s->channel, s->scale, M);
-    for (gint64 i = top - windows + 1; i <= top; i++) {
-        guint32 n = count_at(block, s->channel, slot);
-        const Cell *cell = cell_of(s->law, block->rate[slot], s->channel, s->scale, i);
-        step(cell, M, n);
-        if (i >= first_open)
+    const Cell *expected = NULL;
+    load(block, channel, scale, M);
+    for (gint64 i = s->top - windows + 1; i <= s->top; i++) {
+        guint32 n = count_at(block, channel, slot);
+        const Cell *cell = walk_to(&s->walk, block->rate[slot], i);
+        cell_window(cell, M, n);
+        if (i >= s->first_open) {
+            if (cell != expected)
+                expect(s, cell);
+            expected = cell;
             note(s, cell, M, n);
-        slot = slot + 1 == past ? ring[s->scale].first : slot + 1;
+        }
+        slot = slot + 1 == past ? ring[scale].first : slot + 1;
     }
-    const Cell *next = cell_of(s->law, code, s->channel, s->scale, last);
-    cell_idle(next, M, last - top);
-    if (last > top)
+    const Cell *next = walk_to(&s->walk, code, s->last);
+    cell_idle(next, M, s->last - s->top);
+    expect(s, next); /* windows to come may open under another envelope */
+    if (s->last > s->top) {
         note(s, next, M, 0);
-    else if (s->reach != NULL)
-        note(s, next, next->idle, 0); /* windows to come may open under another envelope */
+    } else if (s->reach != NULL) {
+        double idle[THETAS];
+        memcpy(idle, next->idle, sizeof idle);
+        note(s, next, idle, 0);
+    }
+    if (s->reach == NULL)
+        return;
+    memcpy(s->reach->high[channel][scale], s->high, sizeof s->high);
+    memcpy(s->reach->log2_plus[channel][scale], s->log2_plus, sizeof s->log2_plus);
 }
 
 void block_peak(const Block *block, const Law *law, PstPortPair pair, gint64 open_s, gint64 at_s,
                 Peak *io_peak, Reach *out_reach)
 {
     Peak peak = *io_peak;
-    guint16 code = thinning_code((double)block->r);
-    if (out_reach != NULL)
-        memset(out_reach, 0, sizeof *out_reach);
+    guint16 code = code_of((double)block->r);
+    const Windows open = windows_of(open_s), newest = windows_of(block->newest_s);
+    const Windows now = windows_of(at_s);
     for (guint channel = 0; channel < CHANNELS; channel++)
         for (guint scale = 0; scale < SCALES; scale++) {
-            const Survey s = {block, law, (Channel)channel, scale, open_s, at_s, &peak, out_reach};
-            survey(&s, code);
+            Survey s = {.walk = {.law = law, .channel = (Channel)channel, .scale = scale},
+                        .first_open = open.at[scale],
+                        .top = newest.at[scale],
+                        .last = now.at[scale],
+                        .peak = &peak,
+                        .reach = out_reach};
+            survey(&s, block, code);
         }
     if (peak.m_value > io_peak->m_value) {
         *io_peak = peak;
         io_peak->pair = (guint8)pair;
     }
+}
+
+/* A whole number above the logarithm to base 2; @x is positive and no subnormal. */
+static inline int above_log2(double x)
+{
+    gint64 bits;
+    memcpy(&bits, &x, sizeof bits);
+    return (int)(bits >> 52) - 1022;
 }
 
 guint32 reach_credit(const Reach *reach, double target)
@@ -433,8 +401,8 @@ guint32 reach_credit(const Reach *reach, double target)
     for (guint channel = 0; channel < CHANNELS; channel++)
         for (guint scale = 0; scale < SCALES; scale++)
             for (guint theta = 0; theta < THETAS; theta++) {
-                /* ilogb + 1 is above the logarithm; a bit too high costs a look too early. */
-                int high = ilogb(reach->high[channel][scale][theta]) + 1;
+                /* A bit too high costs a look too early. */
+                int high = above_log2(reach->high[channel][scale][theta]);
                 double need = (log2_target - high) / reach->log2_plus[channel][scale][theta];
                 least = MIN(least, need);
             }
@@ -446,13 +414,14 @@ guint32 reach_credit(const Reach *reach, double target)
 static guint32 highest_pair(const Block *block, const guint32 in_window[2], gint64 open_s,
                             gint64 at_s)
 {
-    gint64 top = window_of(LONG, block->newest_s);
+    gint64 top = windows_of(block->newest_s).at[LONG];
+    gint64 first = windows_of(open_s).at[LONG], last = windows_of(at_s).at[LONG];
     guint32 highest = 0;
-    for (gint64 i = window_of(LONG, open_s); i <= window_of(LONG, at_s); i++) {
+    for (gint64 i = first; i <= last; i++) {
         guint32 sum = 0;
         for (gint64 j = i - 1; j <= i; j++)
-            if (j <= top && j > top - ring[LONG].windows)
-                sum += in_window[j % ring[LONG].windows];
+            if (stands(LONG, top, j))
+                sum += in_window[place_of(LONG, j)];
         highest = MAX(highest, sum);
     }
     return highest;

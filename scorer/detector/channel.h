@@ -18,13 +18,10 @@
  * nonparametric framework for sequential change detection, 2023): P(sup M ≥ c in a day) ≤ 1/c.
  * M is cut at CELL_MAX, which only lowers it. Source: docs/detector.md, Evidence.
  */
-#include "envelope.h"
+#include "cell.h"
 
-#define THETAS      4
-#define CELLS       (PST_PAIR_COUNT * CHANNELS * SCALES * THETAS) /* J = 80, a constant */
-#define SLOTS       22                                            /* 13 + 3 + 2 + 2 + 2 windows */
-#define SHORT_SLOTS 18                                            /* of them below 1800 s */
-#define CELL_MAX    1e12 /* evidence 1000 is M = 8e11; what is above says no more */
+#define SLOTS       22 /* 13 + 3 + 2 + 2 + 2 windows */
+#define SHORT_SLOTS 18 /* of them below 1800 s */
 
 /* Made zeroed, then block_init. A plain value: moved, hashed and stored as bytes. */
 typedef struct {
@@ -45,33 +42,6 @@ typedef struct {
     guint32 count;  /* sightings in it */
     guint8 channel, scale, theta, pair;
 } Peak;
-
-/* The recursion of one channel and scale under one envelope: all four multipliers at once.
- * A window opens as M ← decay·M + started with decay = g·c0, started = w·c0. */
-typedef struct {
-    double m; /* envelope */
-    double decay[THETAS], started[THETAS];
-    double plus[THETAS]; /* c⁺ */
-    double log2_plus[THETAS];
-    double idle[THETAS]; /* where windows without a sighting lead: started/(1 − decay) */
-} Cell;
-
-void cell_make(guint scale, double m, Cell *out);
-/* One window with @n sightings in it. */
-void cell_window(const Cell *cell, double M[THETAS], guint32 n);
-/* @k windows without a sighting, in closed form: M ← idle + decay^k·(M − idle). Multiplications
- * only, so it is the same on every machine; 1 − decay stands in `idle`, made by expm1. */
-void cell_idle(const Cell *cell, double M[THETAS], gint64 k);
-
-/* E = 100·log10(M/J), 0 … 1000; and its inverse. */
-double evidence_of(double m_value);
-double evidence_to_m(double evidence);
-
-/* Cells by scale and envelope, made when first asked for: a cache, no part of the state. Envelopes
- * are rounded up to steps of 0.4 %. */
-typedef struct CellBook CellBook;
-CellBook *cell_book_new(const Thinning *thinning);
-void cell_book_free(CellBook *book);
 
 /* What the arithmetic needs beside a block: all that envelopes are made of. */
 typedef struct {

@@ -162,25 +162,30 @@ static guint64 mix(guint64 x)
     return x ^ (x >> 31);
 }
 
-/* Keys of the three questions: this destination, this session up to the cap, this session. The
- * filter's lines are fetched while the unit is looked up. */
+/* Keys of the three questions: this destination, this session up to the cap, this session. */
 static void make_keys(const Engine *engine, Sighting *s)
 {
     guint64 server = pst_addr_hash_keyed(&s->session.server, engine->conf.key);
     s->key_d = mix(s->unit_hash + (server << 31 | server >> 33) +
                    ((guint64)s->session.pair + 1) * G_GUINT64_CONSTANT(0x9e3779b97f4a7c15));
     s->key_session = mix(s->key_d + 0x10000 + s->session.client_port);
-    novelty_prefetch(engine->novelty, s->key_d);
-    novelty_prefetch(engine->novelty, s->key_session);
 }
 
+static guint64 capped_key(const Sighting *s, guint cap)
+{
+    return mix(s->key_d + 1 + s->session.client_port % cap);
+}
+
+/* A session that stands in its own quarter of an hour already was asked for in all three ways
+ * then: nothing is new, and nothing need be refreshed. */
 static void ask_novelty(Engine *engine, Sighting *s, guint cap)
 {
-    guint64 key_s = mix(s->key_d + 1 + s->session.client_port % cap);
-    novelty_prefetch(engine->novelty, key_s);
+    NoveltyAnswer session = novelty_ask(engine->novelty, s->key_session, s->at_s);
+    if (session == NOVELTY_AGAIN)
+        return;
+    s->new_session = session == NOVELTY_NEW;
     s->new_d = novelty_see(engine->novelty, s->key_d, s->at_s);
-    s->new_session = novelty_see(engine->novelty, s->key_session, s->at_s);
-    s->new_s = novelty_see(engine->novelty, key_s, s->at_s);
+    s->new_s = novelty_see(engine->novelty, capped_key(s, cap), s->at_s);
 }
 
 static void add_activity(Engine *engine, const Sighting *s)
@@ -245,9 +250,16 @@ guint32 engine_add_unit(Engine *engine, const PstUnit *unit, guint64 hash, gint6
     return id;
 }
 
+static guint32 find_unit(const Engine *engine, const Sighting *s)
+{
+    if (s->hint != 0 && pst_prefix_equal(&unit_table_at(engine->units, s->hint)->unit, &s->unit))
+        return s->hint;
+    return unit_table_find(engine->units, &s->unit, s->unit_hash);
+}
+
 static guint32 hold_unit(Engine *engine, const Sighting *s)
 {
-    guint32 id = unit_table_find(engine->units, &s->unit, s->unit_hash);
+    guint32 id = find_unit(engine, s);
     if (id == 0) {
         id = engine_add_unit(engine, &s->unit, s->unit_hash, s->at_s, s->position);
         unit_table_at(engine->units, id)->exempt = rules_ceiling(engine->rules, &s->unit) > 0;
@@ -263,7 +275,6 @@ static EngineFate take_sighting(Engine *engine, Sighting *s)
 {
     guint32 id = hold_unit(engine, s);
     Unit *unit = unit_table_at(engine->units, id);
-    unit_table_prefetch(engine->units, unit, s->session.pair);
     visibility_tell(&watermark_at(engine->watermark, s->place)->sees, &engine->conf, s->flow,
                     &s->session, unit->episode == 0);
     unit->last_s = MAX(unit->last_s, (guint32)s->at_s);
@@ -362,45 +373,99 @@ static EngineFate take_time(Engine *engine, const PstFlow *flow, Sighting *s)
 }
 
 /* Mail that comes in to a unit that sends. What is late explains nothing any more. */
-static void take_inbound(Engine *engine, Sighting *s)
+static void take_inbound(Engine *engine, const Sighting *s)
 {
-    if (s->event_ns < watermark_ns(engine->watermark) || !novelty_holds(engine->novelty, s->at_s))
+    if (s->event_ns >= watermark_ns(engine->watermark) && novelty_holds(engine->novelty, s->at_s))
+        inbound_take(engine, s);
+}
+
+/* What a record says by itself, whatever the engine knows; the table's place of its unit and the
+ * filter's line of its session are fetched meanwhile. */
+static void prepare(const Engine *engine, const PstFlow *flow, gint64 position, Sighting *s)
+{
+    memset(s, 0, sizeof *s);
+    s->flow = flow;
+    s->position = position;
+    s->kind = session_of(flow, &s->session);
+    s->inbound = s->kind == ENGINE_NOT_CLIENT && session_inbound(flow, &s->session);
+    if (s->kind != ENGINE_NEW && !s->inbound)
         return;
     s->unit = rules_unit_of(engine->rules, &s->session.client);
     s->unit_hash = unit_table_hash(engine->units, &s->unit);
-    guint64 client = pst_addr_hash_keyed(&s->session.server, engine->conf.key);
-    s->key_session =
-        mix(mix(s->unit_hash + 0x20000 + s->session.port) + client + s->session.client_port);
-    inbound_take(engine, s);
+    unit_table_prefetch_place(engine->units, s->unit_hash);
+    if (s->inbound)
+        s->key_session =
+            mix(mix(s->unit_hash + 0x20000 + s->session.port) +
+                pst_addr_hash_keyed(&s->session.server, engine->conf.key) + s->session.client_port);
+    else
+        make_keys(engine, s);
+    novelty_prefetch(engine->novelty, s->key_session);
 }
 
-static EngineFate take_flow(Engine *engine, const PstFlow *flow, gint64 position)
+static void fetch_unit(const Engine *engine, Sighting *s)
 {
-    Sighting s;
-    memset(&s, 0, sizeof s);
-    EngineFate fate = take_time(engine, flow, &s);
+    if (s->unit_hash == 0)
+        return;
+    s->hint = unit_table_find(engine->units, &s->unit, s->unit_hash);
+    if (s->hint != 0)
+        unit_table_prefetch(engine->units, s->hint);
+}
+
+/* What a session takes that looks new. */
+static void fetch_rest(const Engine *engine, const Sighting *s)
+{
+    if (s->kind != ENGINE_NEW || novelty_may_know(engine->novelty, s->key_session))
+        return;
+    guint cap = thinning_cap_at(s->flow->sampling_rate);
+    novelty_prefetch(engine->novelty, s->key_d);
+    novelty_prefetch(engine->novelty, capped_key(s, cap));
+    if (s->hint == 0)
+        return;
+    const Unit *unit = unit_table_at(engine->units, s->hint);
+    __builtin_prefetch(history_at(engine, unit));
+    unit_table_prefetch_block(engine->units, unit, s->session.pair);
+}
+
+static EngineFate take_flow(Engine *engine, Sighting *s)
+{
+    EngineFate fate = take_time(engine, s->flow, s);
     if (fate != ENGINE_NEW)
         return fate;
-    s.flow = flow;
-    s.position = position;
-    fate = session_of(flow, &s.session);
-    if (fate == ENGINE_NOT_CLIENT && session_inbound(flow, &s.session))
-        take_inbound(engine, &s);
-    if (fate != ENGINE_NEW)
-        return fate;
-    s.unit = rules_unit_of(engine->rules, &s.session.client);
-    s.unit_hash = unit_table_hash(engine->units, &s.unit);
-    make_keys(engine, &s);
+    if (s->inbound)
+        take_inbound(engine, s);
+    if (s->kind != ENGINE_NEW)
+        return s->kind;
     engine->s.sightings++;
     gboolean late =
-        s.event_ns < watermark_ns(engine->watermark) || !novelty_holds(engine->novelty, s.at_s);
-    return late ? take_late(engine, &s) : take_sighting(engine, &s);
+        s->event_ns < watermark_ns(engine->watermark) || !novelty_holds(engine->novelty, s->at_s);
+    return late ? take_late(engine, s) : take_sighting(engine, s);
+}
+
+void engine_flows(Engine *engine, const PstFlow *flows, guint n, gint64 position,
+                  EngineFate *out_fates)
+{
+    Sighting sightings[ENGINE_FLOWS_BEST];
+    for (guint done = 0; done < n;) {
+        guint some = MIN(n - done, ENGINE_FLOWS_BEST);
+        for (guint i = 0; i < some; i++)
+            prepare(engine, &flows[done + i], position, &sightings[i]);
+        for (guint i = 0; i < some; i++)
+            fetch_unit(engine, &sightings[i]);
+        for (guint i = 0; i < some; i++)
+            fetch_rest(engine, &sightings[i]);
+        for (guint i = 0; i < some; i++) {
+            EngineFate fate = take_flow(engine, &sightings[i]);
+            engine->s.fates[fate]++;
+            out_fates[done + i] = fate;
+        }
+        done += some;
+    }
 }
 
 EngineFate engine_flow(Engine *engine, const PstFlow *flow, gint64 position)
 {
-    EngineFate fate = take_flow(engine, flow, position);
-    engine->s.fates[fate]++;
+    EngineFate fate;
+    engine_flows(engine, flow, 1, position, &fate);
     return fate;
 }
 

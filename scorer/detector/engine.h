@@ -9,6 +9,7 @@
  *   engine = engine_new(&conf, partition);
  *   for each message of the log, in order:
  *       engine_flow(engine, &flow, offset)  or  engine_heartbeat(engine, &beat)
+ *       (many flows in a row: engine_flows)
  *   at a tick, before the next message:
  *       engine_input(engine, &input) for each new scorer_input row, in id order
  *       verdicts = engine_take_verdicts(engine); activity = engine_take_activity(engine);
@@ -31,7 +32,7 @@ typedef struct Engine Engine;
 typedef struct {
     guint64 key[2];        /* secret of the hashes: filter places, evidence samples */
     guint64 novelty_bytes; /* memory of the novelty filter; 1 MiB … 16 GiB; rounded down to
-                              a multiple of 64. 60 bytes for each new session of
+                              a multiple of 64. 45 bytes for each new session of
                               15 minutes (it has three keys) keep missed novelty at 1 % */
     guint32 max_units;     /* units held; more evicts the idle, counted. 1,000 … 50,000,000 */
     guint32 max_episodes;  /* units under attention at the same time; 16 … 1,000,000 */
@@ -77,6 +78,12 @@ const char *engine_fate_name(EngineFate fate);
 /* Takes one flow of the log; @flow is borrowed. @position is the bus offset of its message (or
  * any number that grows, for files). Hot path: no allocation for units already held. */
 EngineFate engine_flow(Engine *engine, const PstFlow *flow, gint64 position);
+
+/* The same for @n flows of one message, in their order: what it needs of memory is fetched for many
+ * at a time, which is several times as fast where there are many units. @out_fates: n of them. */
+void engine_flows(Engine *engine, const PstFlow *flows, guint n, gint64 position,
+                  EngineFate *out_fates);
+#define ENGINE_FLOWS_BEST 32 /* more at a time is no faster */
 
 /* Takes one heartbeat of the log: moves event time on and ends episodes. From the first heartbeat
  * on the watermark follows heartbeats only; before, the flows' own event time per exporter. */
@@ -146,8 +153,8 @@ typedef struct {
     guint64 episodes;    /* open: at or above watch, or not yet quiet for quiet_s */
     guint64 waiting;     /* withheld days that wait for a decision */
     guint64 learned;     /* envelopes: of a unit and port pair */
-    double novelty_fill; /* share of the newest full generation's cells that are set; above 0.25
-                            missed novelty exceeds 1 % */
+    double novelty_fill; /* share of the filter's slots in use when the newest full generation
+                            ended; above 0.67 missed novelty exceeds 1 % */
     gint64 watermark_ns; /* UTC ns; 0: none yet */
     gint64 newest_ns;    /* newest event time taken */
     gsize state_bytes;   /* memory of the state */

@@ -5,7 +5,7 @@
 #include "postern/error.h"
 
 /* Grows whenever the layout or the meaning of any part changes. */
-#define LAYOUT G_GUINT64_CONSTANT(0x706f737465720002)
+#define LAYOUT G_GUINT64_CONSTANT(0x706f737465720003)
 
 typedef struct {
     guint64 layout; /* also tells byte order */

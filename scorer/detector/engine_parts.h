@@ -62,6 +62,9 @@ void engine_forget(Engine *engine, guint32 id);
 /* A record that tells of a session of ours. */
 typedef struct {
     const PstFlow *flow;
+    EngineFate kind;  /* what session_of said */
+    gboolean inbound; /* not ours, but one that came in */
+    guint32 hint;     /* id of the unit, if it was held when the record was prepared */
     Session session;
     gint64 event_ns;
     gint64 at_s;

@@ -1,15 +1,34 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "novelty.h"
 
-#define LINE   64
-#define PLACES 5 /* of 6 bits each out of the key's low 30; the line comes from the high 32 */
+#include "pages.h"
+
+#define LARGE ((gsize)64 << 20) /* from here on in large pages */
+
+enum {
+    LINE = 64,
+    SLOTS = LINE / sizeof(guint16),
+    LANES = 8,
+    VECTORS = SLOTS / LANES,
+    CODES = 7, /* generations that can be told apart: the newest and six before */
+    CODE_MASK = 7,
+};
+
+/* Eight slots, as one instruction takes them. */
+typedef guint16 Lanes __attribute__((vector_size(LANES * sizeof(guint16))));
+
+typedef union {
+    guint16 slot[SLOTS];
+    Lanes lanes[VECTORS];
+} Line;
+G_STATIC_ASSERT(sizeof(Line) == LINE);
 
 struct Novelty {
-    guint8 *cells;    /* lines × 64, on a line's boundary */
+    Line *line;       /* on a line's boundary */
     guint64 lines;    /* < 2^32 */
     gint64 newest;    /* newest generation */
     gboolean started; /* a time was given */
-    guint64 full;     /* cells set in the last full generation */
+    guint64 full;     /* slots in use at the end of the last full generation */
 };
 
 Novelty *novelty_new(gsize bytes)
@@ -17,8 +36,10 @@ Novelty *novelty_new(gsize bytes)
     g_assert(bytes >= LINE && bytes / LINE <= G_MAXUINT32);
     Novelty *novelty = g_new0(Novelty, 1);
     novelty->lines = bytes / LINE;
-    /* Large zeroed memory is not touched before its first use: an idle partition costs little. */
-    novelty->cells = g_aligned_alloc0(novelty->lines, LINE, 4096);
+    /* Not touched before its first use: an idle partition costs little. */
+    novelty->line = pages_new(novelty->lines * LINE);
+    if (novelty->lines * LINE >= LARGE)
+        pages_want_huge(novelty->line, 0, novelty->lines * LINE);
     return novelty;
 }
 
@@ -26,36 +47,64 @@ void novelty_free(Novelty *novelty)
 {
     if (novelty == NULL)
         return;
-    g_aligned_free(novelty->cells);
+    pages_free(novelty->line, novelty->lines * LINE);
     g_free(novelty);
 }
 
-static guint8 bit_of(gint64 generation)
+/* 1 … 7; a free slot has 0. */
+static inline guint code_of(gint64 generation)
 {
-    return (guint8)(1u << (generation & (NOVELTY_GENERATIONS - 1)));
+    return (guint)((guint64)generation % CODES) + 1;
 }
 
-/* Empties the generations of @mask; counts how many cells of generation @counted were set. */
-static guint64 sweep(Novelty *novelty, guint8 mask, gint64 counted)
+/* Generations before the newest. */
+static inline guint age_of(guint newest_code, guint16 slot)
 {
-    const guint64 every = G_GUINT64_CONSTANT(0x0101010101010101);
-    const guint64 keep = ~(every * mask);
-    const guint shift = (guint)(counted & (NOVELTY_GENERATIONS - 1));
-    guint64 set = 0;
-    for (guint64 i = 0; i < novelty->lines; i++) {
-        guint64 word[LINE / sizeof(guint64)], any = 0, sums = 0;
-        memcpy(word, novelty->cells + i * LINE, LINE);
-        for (guint w = 0; w < G_N_ELEMENTS(word); w++) {
-            any |= word[w];
-            sums += word[w] >> shift & every; /* eight counts of up to eight, a byte each */
-            word[w] &= keep;
-        }
-        if (any == 0)
-            continue; /* memory that nobody touched stays so */
-        set += sums * every >> 56;
-        memcpy(novelty->cells + i * LINE, word, LINE);
+    guint code = slot & CODE_MASK;
+    return code <= newest_code ? newest_code - code : newest_code + CODES - code;
+}
+
+/* Adds eight counts of 16 bits. */
+static guint64 sum_of(Lanes counts)
+{
+    guint64 sum = 0;
+    for (guint i = 0; i < LANES; i++)
+        sum += counts[i];
+    return sum;
+}
+
+/* Slots in use: of the newest generation and the four before. */
+static guint64 count_used(const Novelty *novelty)
+{
+    enum { ENOUGH = G_MAXUINT16 / VECTORS }; /* lines that eight counts of 16 bits can take */
+    const guint16 first = (guint16)code_of(novelty->newest - NOVELTY_HOUR - 2);
+    const guint16 second = (guint16)code_of(novelty->newest - NOVELTY_HOUR - 1);
+    guint64 used = 0;
+    for (guint64 from = 0; from < novelty->lines; from += ENOUGH) {
+        Lanes counts = {0};
+        for (guint64 i = from; i < MIN(from + ENOUGH, novelty->lines); i++)
+            for (guint v = 0; v < VECTORS; v++) {
+                Lanes code = novelty->line[i].lanes[v] & CODE_MASK;
+                counts -= (Lanes)((code != 0) & (code != first) & (code != second));
+            }
+        used += sum_of(counts);
     }
-    return set;
+    return used;
+}
+
+/* Empties the slots of @code. */
+static void sweep(Novelty *novelty, guint16 code)
+{
+    for (guint64 i = 0; i < novelty->lines; i++)
+        for (guint v = 0; v < VECTORS; v++) {
+            Lanes old = novelty->line[i].lanes[v];
+            Lanes kept = old & (Lanes)((old & CODE_MASK) != code);
+            Lanes change = old ^ kept;
+            guint64 word[2];
+            memcpy(word, &change, sizeof word);
+            if ((word[0] | word[1]) != 0) /* memory that nobody touched stays so */
+                novelty->line[i].lanes[v] = kept;
+        }
 }
 
 void novelty_advance(Novelty *novelty, gint64 at_s)
@@ -64,11 +113,10 @@ void novelty_advance(Novelty *novelty, gint64 at_s)
     if (novelty->started && generation <= novelty->newest)
         return;
     if (novelty->started) {
-        guint8 mask = 0;
-        for (gint64 g = MAX(novelty->newest + 1, generation - NOVELTY_GENERATIONS + 1);
-             g <= generation; g++)
-            mask |= bit_of(g);
-        novelty->full = sweep(novelty, mask, novelty->newest);
+        novelty->full = count_used(novelty);
+        /* Each new generation takes the code of the one seven before it. */
+        for (gint64 g = MAX(novelty->newest + 1, generation - CODES + 1); g <= generation; g++)
+            sweep(novelty, (guint16)code_of(g));
     }
     novelty->newest = generation;
     novelty->started = TRUE;
@@ -77,13 +125,12 @@ void novelty_advance(Novelty *novelty, gint64 at_s)
 gboolean novelty_holds(const Novelty *novelty, gint64 at_s)
 {
     gint64 generation = at_s / NOVELTY_GENERATION_S;
-    return generation <= novelty->newest &&
-           generation > novelty->newest - (NOVELTY_GENERATIONS - NOVELTY_HOUR);
+    return generation <= novelty->newest && generation >= novelty->newest - NOVELTY_LATE;
 }
 
-static guint8 *line_of(const Novelty *novelty, guint64 key)
+static inline Line *line_of(const Novelty *novelty, guint64 key)
 {
-    return novelty->cells + ((key >> 32) * novelty->lines >> 32) * LINE;
+    return &novelty->line[(key >> 32) * novelty->lines >> 32];
 }
 
 void novelty_prefetch(const Novelty *novelty, guint64 key)
@@ -91,27 +138,87 @@ void novelty_prefetch(const Novelty *novelty, guint64 key)
     __builtin_prefetch(line_of(novelty, key), 1);
 }
 
-gboolean novelty_see(Novelty *novelty, guint64 key, gint64 at_s)
+/* Slots that are @wanted under @mask, a bit each: bit 16·(slot mod 4) + 4·(slot / 4 mod 2) +
+ * slot / 8 of the result. */
+static inline guint64 find(const Line *line, guint16 wanted, guint16 mask)
+{
+    Lanes found = {0};
+    for (guint v = 0; v < VECTORS; v++)
+        found |= (Lanes)((line->lanes[v] & mask) == wanted) & (guint16)(1u << v);
+    guint64 half[2];
+    memcpy(half, &found, sizeof half);
+    return half[0] | half[1] << 4;
+}
+
+/* The slot of the lowest bit. */
+static inline guint slot_of(guint64 bits)
+{
+    guint bit = (guint)__builtin_ctzll(bits);
+    return (bit & 3) * LANES + (bit >> 2 & 1) * (LANES / 2) + (bit >> 4);
+}
+
+gboolean novelty_may_know(const Novelty *novelty, guint64 key)
+{
+    return find(line_of(novelty, key), (guint16)(key << 3), (guint16)~CODE_MASK) != 0;
+}
+
+/* The oldest slot, if nothing asks for it any more; SLOTS: none. */
+static guint find_victim(const Line *line, guint newest_code)
+{
+    guint victim = SLOTS, oldest = NOVELTY_HOUR;
+    for (guint i = 0; i < SLOTS; i++) {
+        guint age = age_of(newest_code, line->slot[i]);
+        if (age > oldest) {
+            oldest = age;
+            victim = i;
+        }
+    }
+    return victim;
+}
+
+/* A key that is not seen: where it is kept. SLOTS: nowhere, the line is full. */
+static guint find_room(const Line *line, guint stale, guint newest_code, guint late)
+{
+    guint64 room = find(line, 0, G_MAXUINT16);
+    if (room != 0)
+        return stale < SLOTS ? stale : slot_of(room);
+    /* What a record of an earlier generation asks for may have been given away. */
+    if (late > 0)
+        return SLOTS;
+    return stale < SLOTS ? stale : find_victim(line, newest_code);
+}
+
+NoveltyAnswer novelty_ask(Novelty *novelty, guint64 key, gint64 at_s)
 {
     g_assert(novelty->started && novelty_holds(novelty, at_s));
     gint64 generation = at_s / NOVELTY_GENERATION_S;
-    guint8 *line = line_of(novelty, key);
-    const guint8 own = bit_of(generation);
-    guint8 seen = 0xff;
-    for (guint i = 0; i < PLACES; i++) {
-        guint8 *cell = line + (key >> (6 * i) & (LINE - 1));
-        seen &= *cell;
-        *cell |= own;
+    const guint late = (guint)(novelty->newest - generation), newest = code_of(novelty->newest);
+    const guint16 print = (guint16)(key << 3), own = (guint16)(print | code_of(generation));
+    Line *line = line_of(novelty, key);
+    guint stale = SLOTS;
+    for (guint64 hits = find(line, print, (guint16)~CODE_MASK); hits != 0; hits &= hits - 1) {
+        guint at = slot_of(hits);
+        guint age = age_of(newest, line->slot[at]);
+        if ((line->slot[at] & CODE_MASK) == 0)
+            continue; /* free, and the key's bits are all zero */
+        if (age <= late)
+            return NOVELTY_AGAIN;
+        if (age <= late + NOVELTY_HOUR) {
+            line->slot[at] = own;
+            return NOVELTY_SEEN;
+        }
+        stale = at;
     }
-    guint8 valid = 0;
-    for (gint64 g = generation - NOVELTY_HOUR; g <= novelty->newest; g++)
-        valid |= bit_of(g);
-    return (seen & valid) == 0;
+    guint at = find_room(line, stale, newest, late);
+    if (at == SLOTS)
+        return NOVELTY_SEEN;
+    line->slot[at] = own;
+    return NOVELTY_NEW;
 }
 
 double novelty_fill(const Novelty *novelty)
 {
-    return (double)novelty->full / (double)(novelty->lines * LINE);
+    return (double)novelty->full / (double)(novelty->lines * SLOTS);
 }
 
 gsize novelty_bytes(const Novelty *novelty)
@@ -124,7 +231,7 @@ void novelty_write(const Novelty *novelty, Image *image)
     const gint64 head[] = {(gint64)novelty->lines, novelty->newest, novelty->started,
                            (gint64)novelty->full};
     image_put(image, head, sizeof head);
-    image_put(image, novelty->cells, novelty->lines * LINE);
+    image_put(image, novelty->line, novelty->lines * LINE);
 }
 
 gboolean novelty_read(Novelty *novelty, PstCursor *from)
@@ -135,5 +242,5 @@ gboolean novelty_read(Novelty *novelty, PstCursor *from)
     novelty->newest = head[1];
     novelty->started = head[2] != 0;
     novelty->full = (guint64)head[3];
-    return image_get(from, novelty->cells, novelty->lines * LINE);
+    return image_get(from, novelty->line, novelty->lines * LINE);
 }

@@ -1,24 +1,40 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "pool.h"
 
-#define CHUNK (1u << POOL_CHUNK_BITS)
+#include "pages.h"
+
+#define CHUNK ((gsize)32 << 20) /* bytes, at most: reserved at once, touched bit by bit */
+#define SMALL ((gsize)4 << 20)  /* of the first chunk: what a small partition needs at most */
 
 void pool_init(Pool *pool, gsize element)
 {
-    g_assert(element >= sizeof(guint32));
-    *pool = (Pool){.element = element, .chunks = g_ptr_array_new_with_free_func(g_free)};
+    g_assert(element >= sizeof(guint32) && element <= CHUNK);
+    *pool = (Pool){.element = element};
+    while (((gsize)2 << pool->bits) * element <= CHUNK)
+        pool->bits++;
+}
+
+static gsize chunk_bytes(const Pool *pool)
+{
+    return pool->element << pool->bits;
 }
 
 void pool_clear(Pool *pool)
 {
-    g_clear_pointer(&pool->chunks, g_ptr_array_unref);
-    pool->used = pool->free = pool->count = 0;
+    for (guint32 i = 0; i < pool->n_chunks; i++)
+        pages_free(pool->chunks[i], chunk_bytes(pool));
+    g_clear_pointer(&pool->chunks, g_free);
+    pool->n_chunks = pool->used = pool->free = pool->count = 0;
 }
 
 static void make_room(Pool *pool, guint32 id)
 {
-    while (id >> POOL_CHUNK_BITS >= pool->chunks->len)
-        g_ptr_array_add(pool->chunks, g_malloc0_n(CHUNK, pool->element));
+    while (id >> pool->bits >= pool->n_chunks) {
+        guint8 *chunk = pages_new(chunk_bytes(pool));
+        pages_want_huge(chunk, pool->n_chunks == 0 ? SMALL : 0, chunk_bytes(pool));
+        pool->chunks = g_renew(guint8 *, pool->chunks, (gsize)pool->n_chunks + 1);
+        pool->chunks[pool->n_chunks++] = chunk;
+    }
 }
 
 guint32 pool_take(Pool *pool)
@@ -46,15 +62,22 @@ void pool_put(Pool *pool, guint32 id)
 
 gsize pool_bytes(const Pool *pool)
 {
-    return pool->chunks->len * CHUNK * pool->element;
+    return pool->n_chunks > 0 ? ((gsize)pool->used + 1) * pool->element : 0;
+}
+
+/* Elements that lie side by side, from @first on. */
+static guint32 run_of(const Pool *pool, guint32 first)
+{
+    guint32 chunk_end = ((first >> pool->bits) + 1) << pool->bits;
+    return MIN(chunk_end, pool->used + 1) - first;
 }
 
 void pool_write(const Pool *pool, Image *image)
 {
     const guint32 head[] = {(guint32)pool->element, pool->used, pool->free, pool->count};
     image_put(image, head, sizeof head);
-    for (guint32 id = 1; id <= pool->used; id++)
-        image_put(image, pool_at(pool, id), pool->element);
+    for (guint32 id = 1; id <= pool->used; id += run_of(pool, id))
+        image_put(image, pool_at(pool, id), run_of(pool, id) * pool->element);
 }
 
 gboolean pool_read(Pool *pool, PstCursor *from)
@@ -66,10 +89,10 @@ gboolean pool_read(Pool *pool, PstCursor *from)
     pool->used = head[1];
     pool->free = head[2];
     pool->count = head[3];
-    for (guint32 id = 1; id <= pool->used; id++) {
-        make_room(pool, id);
-        if (!image_get(from, pool_at(pool, id), pool->element))
+    if (pool->used > 0)
+        make_room(pool, pool->used);
+    for (guint32 id = 1; id <= pool->used; id += run_of(pool, id))
+        if (!image_get(from, pool_at(pool, id), run_of(pool, id) * pool->element))
             return FALSE;
-    }
     return TRUE;
 }

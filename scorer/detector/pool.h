@@ -11,10 +11,12 @@
 
 typedef struct {
     gsize element; /* bytes of one */
+    guint bits;    /* a chunk holds 2^bits elements */
     guint32 used;  /* ids 1 … used were handed out at some time */
     guint32 free;  /* first free id below, or 0 */
     guint32 count; /* in use now */
-    GPtrArray *chunks;
+    guint32 n_chunks;
+    guint8 **chunks;
 } Pool;
 
 /* @element at least 4 bytes. */
@@ -23,14 +25,12 @@ void pool_clear(Pool *pool);
 /* A zeroed element. */
 guint32 pool_take(Pool *pool) G_GNUC_WARN_UNUSED_RESULT;
 void pool_put(Pool *pool, guint32 id);
+/* Of what was handed out at some time; more is reserved, but not touched. */
 gsize pool_bytes(const Pool *pool);
-
-#define POOL_CHUNK_BITS 10
 
 static inline gpointer pool_at(const Pool *pool, guint32 id)
 {
-    guint8 *chunk = g_ptr_array_index(pool->chunks, id >> POOL_CHUNK_BITS);
-    return chunk + (id & ((1u << POOL_CHUNK_BITS) - 1)) * pool->element;
+    return pool->chunks[id >> pool->bits] + (id & ((1u << pool->bits) - 1)) * pool->element;
 }
 
 void pool_write(const Pool *pool, Image *image);

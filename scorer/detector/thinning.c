@@ -143,6 +143,14 @@ guint thinning_cap(const Thinning *thinning, double q, PstPortPair pair)
     return caps[G_N_ELEMENTS(caps) - 1].cap;
 }
 
+guint thinning_cap_at(guint64 rate)
+{
+    guint i = 0;
+    while ((double)rate >= caps[i].below_rate)
+        i++;
+    return caps[i].cap;
+}
+
 Level thinning_floor(const Thinning *thinning, gboolean known, Channel channel, guint scale,
                      guint16 code)
 {

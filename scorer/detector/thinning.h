@@ -50,6 +50,8 @@ double thinning_value(const Thinning *thinning, guint16 code);
 /* The cap C on sessions to one server: 16, 8, 3, 2 at 1:1, 1:100, 1:1000, 1:4096, changing half
  * way between on the log scale. @q: of the unit now, all its exporters together. */
 guint thinning_cap(const Thinning *thinning, double q, PstPortPair pair);
+/* The same of one exporter at 1:@rate, whatever it was found to see. */
+guint thinning_cap_at(guint64 rate);
 
 /* q̄·φ(q̄)·floor: what anyone may do in a window without being noticed. @code: of R when the window
  * opened. */

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "unit_table.h"
 
-#define LOOKS 64 /* for a unit to evict */
+#include "pages.h"
+
+#define LOOKS 64               /* for a unit to evict */
+#define LARGE ((gsize)4 << 20) /* of the index: what is beyond stands in large pages */
 
 /* A place of the index: open addressing, at most 3/4 full. The tag spares a look at the unit. */
 typedef struct {
@@ -22,6 +25,18 @@ struct UnitTable {
 
 G_STATIC_ASSERT(sizeof(Unit) == 72);
 
+static gsize index_bytes(guint32 mask)
+{
+    return ((gsize)mask + 1) * sizeof(Place);
+}
+
+static Place *index_new(guint32 mask)
+{
+    Place *index = pages_new(index_bytes(mask));
+    pages_want_huge(index, LARGE, index_bytes(mask));
+    return index;
+}
+
 UnitTable *unit_table_new(const guint64 key[2], guint32 max_units)
 {
     UnitTable *table = g_new0(UnitTable, 1);
@@ -30,7 +45,7 @@ UnitTable *unit_table_new(const guint64 key[2], guint32 max_units)
     pool_init(&table->units, sizeof(Unit));
     pool_init(&table->blocks, sizeof(Block));
     table->mask = 1023;
-    table->index = g_new0(Place, (gsize)table->mask + 1);
+    table->index = index_new(table->mask);
     return table;
 }
 
@@ -40,7 +55,7 @@ void unit_table_free(UnitTable *table)
         return;
     pool_clear(&table->units);
     pool_clear(&table->blocks);
-    g_free(table->index);
+    pages_free(table->index, index_bytes(table->mask));
     g_free(table);
 }
 
@@ -60,7 +75,19 @@ Block *unit_table_block(const UnitTable *table, const Unit *unit, PstPortPair pa
     return unit->block[pair] != 0 ? pool_at(&table->blocks, unit->block[pair]) : NULL;
 }
 
-void unit_table_prefetch(const UnitTable *table, const Unit *unit, PstPortPair pair)
+void unit_table_prefetch_place(const UnitTable *table, guint64 hash)
+{
+    __builtin_prefetch(&table->index[(guint32)hash & table->mask]);
+}
+
+void unit_table_prefetch(const UnitTable *table, guint32 id)
+{
+    const guint8 *unit = pool_at(&table->units, id);
+    __builtin_prefetch(unit, 1);
+    __builtin_prefetch(unit + sizeof(Unit) - 1, 1);
+}
+
+void unit_table_prefetch_block(const UnitTable *table, const Unit *unit, PstPortPair pair)
 {
     const guint8 *block = (const guint8 *)unit_table_block(table, unit, pair);
     for (gsize at = 0; block != NULL && at < sizeof(Block); at += 64)
@@ -95,13 +122,14 @@ static void index_id(UnitTable *table, guint32 id, guint32 tag)
 
 static void grow(UnitTable *table)
 {
-    g_autofree Place *old = table->index;
+    Place *old = table->index;
     guint32 size = table->mask + 1;
     table->mask = 2 * size - 1;
-    table->index = g_new0(Place, (gsize)table->mask + 1);
+    table->index = index_new(table->mask);
     for (guint32 i = 0; i < size; i++)
         if (old[i].id != 0)
             index_id(table, old[i].id, old[i].tag);
+    pages_free(old, index_bytes(size - 1));
 }
 
 gboolean unit_table_full(const UnitTable *table)
@@ -198,8 +226,7 @@ guint32 unit_table_places(const UnitTable *table)
 
 gsize unit_table_bytes(const UnitTable *table)
 {
-    return pool_bytes(&table->units) + pool_bytes(&table->blocks) +
-           ((gsize)table->mask + 1) * sizeof table->index[0];
+    return pool_bytes(&table->units) + pool_bytes(&table->blocks) + index_bytes(table->mask);
 }
 
 void unit_table_write(const UnitTable *table, Image *image)

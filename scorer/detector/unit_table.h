@@ -35,6 +35,8 @@ guint64 unit_table_hash(const UnitTable *table, const PstUnit *unit);
 
 /* Its id, or 0. @hash of unit_table_hash. */
 guint32 unit_table_find(const UnitTable *table, const PstUnit *unit, guint64 hash);
+/* Fetches the place where the search begins into the cache. */
+void unit_table_prefetch_place(const UnitTable *table, guint64 hash);
 gboolean unit_table_full(const UnitTable *table);
 /* A new unit; it must not be held yet and the table not be full. Returns its id. */
 guint32 unit_table_add(UnitTable *table, const PstUnit *unit, guint64 hash);
@@ -52,8 +54,9 @@ void unit_table_walk(UnitTable *table, guint32 n, UnitVisit visit, gpointer user
 Unit *unit_table_at(const UnitTable *table, guint32 id);
 /* The unit's block, or NULL. */
 Block *unit_table_block(const UnitTable *table, const Unit *unit, PstPortPair pair);
-/* Fetches the unit's block into the cache ahead of its use. */
-void unit_table_prefetch(const UnitTable *table, const Unit *unit, PstPortPair pair);
+/* Fetches the unit, and the unit's block, into the cache ahead of their use. */
+void unit_table_prefetch(const UnitTable *table, guint32 id);
+void unit_table_prefetch_block(const UnitTable *table, const Unit *unit, PstPortPair pair);
 /* Makes the unit's block, which it has not yet. The caller fills it by block_init. */
 Block *unit_table_add_block(UnitTable *table, Unit *unit, PstPortPair pair);
 

@@ -112,7 +112,7 @@ void meters_engine(Meters *m, guint32 partition, const EngineStats *engine)
         {PST_GAUGE, "postern_scorer_watermark_seconds", "Event time that is complete, UTC seconds.",
          (guint64)(engine->watermark_ns / G_GINT64_CONSTANT(1000000000))},
         {PST_GAUGE_MICROS, "postern_scorer_novelty_fill_ratio",
-         "Part of the novelty filter in use; above 0.22 it is too small and misses sessions.",
+         "Part of the novelty filter in use; above 0.67 it is too small and misses sessions.",
          (guint64)(1e6 * engine->novelty_fill)},
         {PST_COUNTER, "postern_scorer_units_evicted_total",
          "Units forgotten early because max_units was reached.", engine->units_evicted},

@@ -4,13 +4,13 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "arrivals.h"
 #include "codec.h"
 #include "log.h"
 #include "postern/bus.h"
 #include "postern/unit.h"
 #include "recall.h"
 
-#define HOUR_NS     (3600 * PST_NS_PER_S)
 #define ANOTHER_LOG G_MAXINT64
 
 enum { TICK_S = 1, TICK_SIGHTINGS = 10000, INPUTS_PAGE = 1000 };
@@ -25,11 +25,9 @@ typedef struct {
     PstHold *next; /* NULL: no tick is open */
     PstMono opened;
     guint sightings;
-    GArray *beats;          /* PstHeartbeat with something to account for */
-    GHashTable *received;   /* PstHeartbeat, a set: flows that were read, by exporter and hour */
-    PstHeartbeat *counting; /* of these: that of the last flow; borrowed */
-    GArray *complaints;     /* Complaint */
-    GArray *verdicts;       /* of the engine, taken once when the tick is closed; else NULL */
+    Arrivals *arrivals; /* what exporters sent */
+    GArray *complaints; /* Complaint */
+    GArray *verdicts;   /* of the engine, taken once when the tick is closed; else NULL */
     GArray *activity;
     GArray *envelopes; /* PstEnvelope */
     GArray *waiting;   /* PstWaitingDay */
@@ -56,19 +54,6 @@ static void complaint_clear(gpointer data)
     pst_evidence_free(((Complaint *)data)->evidence);
 }
 
-static guint received_hash(gconstpointer data)
-{
-    const PstHeartbeat *beat = data;
-    return (guint)pst_addr_hash(&beat->sampler) ^ beat->domain * 31u;
-}
-
-static gboolean received_equal(gconstpointer left, gconstpointer right)
-{
-    const PstHeartbeat *a = left, *b = right;
-    return a->domain == b->domain && a->received_ns / HOUR_NS == b->received_ns / HOUR_NS &&
-           pst_addr_equal(&a->sampler, &b->sampler);
-}
-
 static void tick_clear(Tick *tick)
 {
     g_clear_pointer(&tick->next, pst_hold_free);
@@ -76,9 +61,7 @@ static void tick_clear(Tick *tick)
     g_clear_pointer(&tick->activity, g_array_unref);
     g_clear_pointer(&tick->envelopes, g_array_unref);
     g_clear_pointer(&tick->waiting, g_array_unref);
-    g_array_set_size(tick->beats, 0);
-    tick->counting = NULL;
-    g_hash_table_remove_all(tick->received);
+    arrivals_clear(tick->arrivals);
     g_array_set_size(tick->complaints, 0);
     tick->sightings = 0;
 }
@@ -88,8 +71,7 @@ void partition_free(Partition *p)
     if (p == NULL)
         return;
     tick_clear(&p->tick);
-    g_array_unref(p->tick.beats);
-    g_hash_table_unref(p->tick.received);
+    arrivals_free(p->tick.arrivals);
     g_array_unref(p->tick.complaints);
     g_clear_pointer(&p->hold, pst_hold_free);
     g_clear_pointer(&p->old_inputs, g_array_unref);
@@ -106,8 +88,7 @@ Partition *partition_take(const PartitionConf *conf, guint32 partition, GError *
     p->subject = g_strdup_printf("partition %u", partition);
     p->engine = engine_new(conf->engine, partition);
     engine_keep_rows(p->engine);
-    p->tick.beats = g_array_new(FALSE, FALSE, sizeof(PstHeartbeat));
-    p->tick.received = g_hash_table_new_full(received_hash, received_equal, g_free, NULL);
+    p->tick.arrivals = arrivals_new();
     p->tick.complaints = g_array_new(FALSE, FALSE, sizeof(Complaint));
     g_array_set_clear_func(p->tick.complaints, complaint_clear);
     p->old_marks = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
@@ -327,51 +308,10 @@ static void count_flow(Partition *p, EngineFate fate)
         p->tick.sightings++;
 }
 
-/* What nobody can account for has no exporter or no time. */
-static gboolean is_accountable(const PstHeartbeat *beat)
-{
-    return pst_addr_present(&beat->sampler) && beat->received_ns > 0;
-}
-
 static void keep_beat(Partition *p, const PstHeartbeat *beat)
 {
-    guint64 grown = beat->ledger;
-    for (guint i = 0; i < PST_GROWTH_COUNT; i++)
-        grown |= beat->growth[i];
-    if (is_accountable(beat) && grown != 0)
-        g_array_append_val(p->tick.beats, *beat);
+    arrivals_beat(p->tick.arrivals, beat);
     pst_cell_add_owned(p->conf->meters->heartbeats, 1);
-}
-
-/* Flows tell of themselves that they were received (postern/flow.h): counted by exporter, domain
- * and hour. Those of one exporter come in runs. */
-static void count_received(Partition *p, const PstFlow *flow)
-{
-    PstHeartbeat key = {
-        .sampler = flow->sampler, .domain = flow->domain, .received_ns = flow->received_ns};
-    Tick *tick = &p->tick;
-    if (!is_accountable(&key))
-        return;
-    if (tick->counting == NULL || !received_equal(tick->counting, &key)) {
-        tick->counting = g_hash_table_lookup(tick->received, &key);
-        if (tick->counting == NULL) {
-            tick->counting = g_memdup2(&key, sizeof key);
-            g_hash_table_add(tick->received, tick->counting);
-        }
-    }
-    tick->counting->received++;
-}
-
-/* What was counted is told like what others tell. */
-static void close_counts(Tick *tick)
-{
-    GHashTableIter iter;
-    gpointer beat;
-    g_hash_table_iter_init(&iter, tick->received);
-    while (g_hash_table_iter_next(&iter, &beat, NULL))
-        g_array_append_vals(tick->beats, beat, 1);
-    tick->counting = NULL;
-    g_hash_table_remove_all(tick->received);
 }
 
 static void count_malformed(Partition *p, const PstBusMessage *m)
@@ -383,34 +323,52 @@ static void count_malformed(Partition *p, const PstBusMessage *m)
                     m->topic, m->offset, m->stamp.producer != NULL ? m->stamp.producer : "");
 }
 
+/* Flows of a message that stand side by side, given to the engine together. */
+typedef struct {
+    PstFlow flow[ENGINE_FLOWS_BEST];
+    guint n;
+    gint64 offset;
+    gboolean live;
+} Run;
+
+static void feed_run(Partition *p, Run *run)
+{
+    EngineFate fates[ENGINE_FLOWS_BEST];
+    engine_flows(p->engine, run->flow, run->n, run->offset, fates);
+    for (guint i = 0; i < run->n && run->live; i++) {
+        count_flow(p, fates[i]);
+        arrivals_flow(p->tick.arrivals, &run->flow[i]);
+    }
+    run->n = 0;
+}
+
+static void feed_beat(Partition *p, const PstHeartbeat *beat, gboolean live)
+{
+    if (beat->newest_event_ns != 0)
+        engine_heartbeat(p->engine, beat);
+    if (live)
+        keep_beat(p, beat);
+}
+
 static void feed(Partition *p, const PstBusMessage *m, gboolean live)
 {
     PstBatch batch = pst_batch(m->data, m->len);
+    Run run;
+    run.n = 0;
+    run.offset = m->offset;
+    run.live = live;
+    PstHeartbeat beat;
     for (;;) {
-        PstFlow flow;
-        PstHeartbeat beat;
-        switch (pst_batch_next(&batch, &flow, &beat)) {
-        case PST_CODEC_FLOW: {
-            EngineFate fate = engine_flow(p->engine, &flow, m->offset);
-            if (live) {
-                count_flow(p, fate);
-                count_received(p, &flow);
-            }
-            break;
-        }
-        case PST_CODEC_HEARTBEAT:
-            if (beat.newest_event_ns != 0)
-                engine_heartbeat(p->engine, &beat);
-            if (live)
-                keep_beat(p, &beat);
-            break;
-        case PST_CODEC_MALFORMED:
-            if (live)
-                count_malformed(p, m);
+        PstCodecItem item = pst_batch_next(&batch, &run.flow[run.n], &beat);
+        if (item == PST_CODEC_FLOW && ++run.n < ENGINE_FLOWS_BEST)
+            continue;
+        feed_run(p, &run);
+        if (item == PST_CODEC_HEARTBEAT)
+            feed_beat(p, &beat, live);
+        if (item == PST_CODEC_MALFORMED && live)
+            count_malformed(p, m);
+        if (item == PST_CODEC_MALFORMED || item == PST_CODEC_END)
             return;
-        case PST_CODEC_END:
-            return;
-        }
     }
 }
 
@@ -512,7 +470,7 @@ static gboolean write_rows(Partition *p, GError **error)
     PstSink *sink = p->conf->sink;
     const Tick *tick = &p->tick;
     const PstActivity *activity = (const void *)tick->activity->data;
-    const PstHeartbeat *beats = (const void *)tick->beats->data;
+    const GArray *beats = arrivals_beats(tick->arrivals);
     if (!sink->add_activity(sink, activity, tick->activity->len, error))
         return FALSE;
     for (guint i = 0; i < tick->verdicts->len; i++)
@@ -528,7 +486,7 @@ static gboolean write_rows(Partition *p, GError **error)
     const PstWaitingDay *waiting = (const void *)tick->waiting->data;
     return sink->add_envelopes(sink, p->hold->partition, envelopes, tick->envelopes->len, error) &&
            sink->add_waiting(sink, p->hold->partition, waiting, tick->waiting->len, error) &&
-           sink->add_loss(sink, beats, tick->beats->len, error);
+           sink->add_loss(sink, (const void *)beats->data, beats->len, error);
 }
 
 static void count_tick(Partition *p, PstMono began)
@@ -563,7 +521,7 @@ gboolean partition_commit(Partition *p, GError **error)
 {
     g_assert(p->tick.next != NULL);
     PstMono began = pst_mono_now();
-    close_counts(&p->tick);
+    arrivals_close(p->tick.arrivals);
     if (p->tick.verdicts == NULL)
         take_outputs(p);
     if (!p->conf->sink->begin(p->conf->sink, p->hold, error) || !write_rows(p, error) ||
