@@ -10,6 +10,24 @@
 
 enum { FUZZ_DATAGRAMS_MAX = 64 };
 
+/* As at the end of a second, and over a restart. */
+static inline void fuzz_ledger(Ledger *ledger)
+{
+    guint64 kernel = 1;
+    PstHeartbeat beat = {0};
+    LedgerMark mark;
+    ledger_settle(ledger, FUZZ_NOW_NS + G_GINT64_CONSTANT(2000000000), &kernel);
+    ledger_beat(ledger, &beat);
+    g_assert(!ledger_has_news(ledger));
+    ledger_mark(ledger, FUZZ_NOW_NS, &mark);
+    g_assert(mark.n <= LEDGER_PORTS);
+    g_autoptr(Ledger) next = ledger_new(&ledger->addr, ledger->domain);
+    ledger_resume(next, mark.id, mark.expected, mark.expected_datagrams);
+    for (guint i = 0; i < mark.n; i++)
+        ledger_resume_sequence(next, &mark.sequences[i]);
+    g_assert(ledger_expected(next) == mark.expected);
+}
+
 static inline void fuzz_datagram(Exporters *exporters, Decoder *decoder, const guint8 *bytes,
                                  gsize len, guint16 version, guint16 port)
 {
@@ -28,6 +46,7 @@ static inline void fuzz_datagram(Exporters *exporters, Decoder *decoder, const g
         Domain *domain =
             exporters_domain(exporters, &sender, message.domain % 4, FUZZ_NOW_NS, &drop);
         decoder_message(decoder, domain, &message, port, FUZZ_NOW_NS);
+        fuzz_ledger(domain->ledger);
         g_assert(templates_count(&domain->templates) <= TEMPLATES_MAX * TEMPLATE_PORTS);
         g_assert(domain->sampling.n <= SAMPLING_MAX);
     }

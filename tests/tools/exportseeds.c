@@ -95,6 +95,128 @@ static GByteArray *times(guint16 version)
     return finish(&e);
 }
 
+/* What a router and a firewall tell of themselves and of few flows. */
+static GByteArray *rare(guint16 version)
+{
+    Export e = export_new((Export){.version = version, .domain = 2});
+    export_options(&e, 301, 1, F(10, 4), F(82, 8), F(83, 8));
+    export_data(&e, 301);
+    export_u32(&e, 7);
+    export_text(&e, "ge-0/0/1uplink  ");
+    export_options(&e, 302, 1, F(144, 4), F(40, 8), F(41, 8), F(42, 8), F(166, 8));
+    export_data(&e, 302);
+    export_u32(&e, 1);
+    for (guint i = 1; i < 5; i++)
+        export_u64(&e, i);
+    export_template(&e, 303, F(8, 4), F(12, 4), F(7, 2), F(11, 2), F(4, 1), F(225, 4), F(226, 4),
+                    F(227, 2), F(228, 2), F(230, 1), F(239, 1), F(61, 1), F(70, 3), F(148, 4),
+                    F(130, 4), F(31, 4), F(184, 4));
+    for (guint32 src = 0xc6120001; src <= 0xc6120002; src++) {
+        export_data(&e, 303);
+        export_u32(&e, src == 0xc6120001 ? 0x0a000005 : src);
+        export_u32(&e, 0xcb007105);
+        export_u16(&e, 25);
+        export_u16(&e, 25);
+        export_u8(&e, 6);
+        export_u32(&e, 0xc6120001);
+        export_u32(&e, 0);
+        export_u16(&e, 1024);
+        export_zeros(&e, 2 + 1);
+        export_u8(&e, 2);
+        export_zeros(&e, 1 + 3 + 4);
+        export_u32(&e, 0xc000024d);
+        export_zeros(&e, 8);
+    }
+    return finish(&e);
+}
+
+static void put_ipv4(Export *e, guint8 proto)
+{
+    export_u32(e, 0x45000028);
+    export_u32(e, 0);
+    export_u32(e, 0x40000000u | (guint32)proto << 16);
+    export_u32(e, 0xc6120001);
+    export_u32(e, 0xcb007105);
+    export_u32(e, 40000u << 16 | 25);
+    export_zeros(e, 8);
+    export_u16(e, 0x5002);
+}
+
+/* The first bytes of packets, instead of fields (RFC 5477: 313, 315): IPv4, a VLAN and MPLS before
+ * it, IPv6 with a header before TCP. */
+static GByteArray *sections(guint16 version)
+{
+    static const guint8 protos[] = {6, 17, 1};
+    Export e = export_new((Export){.version = version, .domain = 3});
+    export_template(&e, 310, F(313, 34));
+    export_data(&e, 310);
+    for (gsize i = 0; i < G_N_ELEMENTS(protos); i++)
+        put_ipv4(&e, protos[i]);
+    export_template(&e, 311, F(315, 12 + 2 + 4 + 4 + 34));
+    export_data(&e, 311);
+    export_zeros(&e, 12);
+    export_u16(&e, 0x8100);
+    export_u32(&e, 100u << 16 | 0x8847);
+    export_u32(&e, 0x00012140);
+    put_ipv4(&e, 6);
+    export_template(&e, 312, F(315, 14 + 40 + 8 + 14));
+    export_data(&e, 312);
+    export_zeros(&e, 12);
+    export_u16(&e, 0x86dd);
+    export_u32(&e, 0x60012345);
+    export_u32(&e, 22u << 16 | 60u << 8 | 64);
+    for (guint i = 1; i < 3; i++) {
+        export_u32(&e, 0x20010db8);
+        export_zeros(&e, 8);
+        export_u32(&e, i);
+    }
+    export_u8(&e, 6);
+    export_zeros(&e, 7);
+    export_u32(&e, 40000u << 16 | 25);
+    export_zeros(&e, 8);
+    export_u16(&e, 0x5002);
+    return finish(&e);
+}
+
+/* Times in the forms that few exporters use, each in a template of its own. */
+static GByteArray *forms(guint16 version)
+{
+    static const Field pairs[][2] = {
+        {F(154, 8), F(155, 8)}, {F(156, 8), F(157, 8)}, {F(150, 4), F(161, 4)},
+        {F(151, 4), F(162, 4)}, {F(152, 8), F(323, 8)}, {F(152, 4), F(324, 8)},
+        {F(322, 4), F(161, 4)}, {F(158, 4), F(325, 8)}, {F(152, 8), F(153, 8)},
+    };
+    Export e = export_new((Export){.version = version, .domain = 1, .uptime_ms = 100000});
+    for (guint16 i = 0; i < G_N_ELEMENTS(pairs); i++) {
+        export_template(&e, 320 + i, pairs[i][0], pairs[i][1]);
+        export_data(&e, 320 + i);
+        for (guint k = 0; k < 2; k++) {
+            guint64 ms = (EXPORT_S - 5 + k) * G_GUINT64_CONSTANT(1000);
+            guint16 id = pairs[i][k].id;
+            if (id == 161 || id == 162 || id == 158)
+                export_u32(&e, 4000);
+            else if (pairs[i][k].len == 4)
+                export_u32(&e, EXPORT_S - 5 + k);
+            else
+                export_u64(
+                    &e, id == 152 || id == 153 || id == 323 ? ms : (ms / 1000 + 2208988800) << 32);
+        }
+    }
+    return finish(&e);
+}
+
+static void save_few(guint16 version, const char *noun)
+{
+    GByteArray *row = row_new(0);
+    add(row, rare(version));
+    add(row, sections(version));
+    add(row, times(version));
+    add(row, forms(version));
+    add(row, rare(version));
+    save(noun, "seed-rare", row);
+    g_byte_array_unref(row);
+}
+
 static void save_stateful(guint16 version, const char *noun)
 {
     for (guint8 mode = 0; mode < 4; mode++) {
@@ -229,6 +351,8 @@ int main(int argc, char **argv)
     save_file();
     save_stateful(VERSION_V9, "netflow_v9");
     save_stateful(VERSION_IPFIX, "ipfix");
+    save_few(VERSION_V9, "netflow_v9");
+    save_few(VERSION_IPFIX, "ipfix");
     save_pcap();
     return 0;
 }
