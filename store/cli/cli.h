@@ -21,6 +21,7 @@ int cmd_reporters(int argc, char **argv);
 int cmd_mail(int argc, char **argv);
 int cmd_ip(int argc, char **argv);
 int cmd_enforcement(int argc, char **argv);
+int cmd_freeze(int argc, char **argv);
 int cmd_mode(int argc, char **argv);
 int cmd_audit(int argc, char **argv);
 int cmd_replay(int argc, char **argv);

@@ -12,8 +12,8 @@ static const char description[] =
     "for their server, our networks and the collector's file (--networks), the bus against the\n"
     "scorer's positions and the room on its disk (--bus), programs that are not ready, and what\n"
     "waits in a collector's spool (--metrics), records lost per exporter within 24 hours, freezes\n"
-    "that the file outside the database has and the database has not (--freezes). While the\n"
-    "database is away it tells the rest.\n"
+    "that the file outside the database has and the database has not, and its signatures\n"
+    "(--freezes, --freeze-key). While the database is away it tells the rest.\n"
     "With the address of an exporter it tells that one's counters, hour by hour.\n"
     "\n"
     "--wait-idle N waits until the bus is read to its end and nothing is due, for N seconds on "
@@ -35,6 +35,7 @@ typedef struct {
     char *bus;
     char *networks;
     char *freezes;
+    char *freeze_key;
     char **metrics;
 } Options;
 
@@ -211,6 +212,7 @@ static int run_doctor(PstRun *run, const CliConfig *config, gpointer user, GErro
                      .bus_uri = options->bus,
                      .networks = options->networks,
                      .freezes = options->freezes,
+                     .freeze_key = options->freeze_key,
                      .metrics = options->metrics,
                      .exporter = run->args[0],
                      .ends = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free)};
@@ -236,6 +238,8 @@ int cmd_doctor(int argc, char **argv)
          "The networks file that the collector reads", "FILE"},
         {"freezes", 0, 0, G_OPTION_ARG_FILENAME, &options.freezes,
          "The freeze file that postern-dispatch --work=deadline writes", "FILE"},
+        {"freeze-key", 0, 0, G_OPTION_ARG_FILENAME, &options.freeze_key,
+         "The key that the freeze file is signed with", "FILE"},
         {"metrics", 0, 0, G_OPTION_ARG_STRING_ARRAY, &options.metrics,
          "A program to ask whether it is ready, http://ADDR:PORT; may be repeated", "URL"},
         {NULL},
@@ -249,6 +253,7 @@ int cmd_doctor(int argc, char **argv)
     g_free(options.bus);
     g_free(options.networks);
     g_free(options.freezes);
+    g_free(options.freeze_key);
     g_strfreev(options.metrics);
     return status;
 }

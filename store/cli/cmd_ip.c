@@ -69,6 +69,11 @@ static const struct {
                 "HH24:MI$f$) || ' UTC', ', the mail is not accepted yet'), CASE WHEN spam_since"
                 " THEN ', spam since then' END, ': ', reason)"
                 " FROM api_v1.deadlines WHERE unit && $1 AND closed_at IS NULL"},
+    {"freeze", "SELECT concat('listed on ', nullif(zone, ''), ', proposed by ', proposer,"
+               " CASE state WHEN 'scheduled' THEN ', approved by ' || approver || ', freezes '"
+               " || to_char(freeze_at, $f$YYYY-MM-DD HH24:MI$f$) || ' UTC' ELSE ', wants approval'"
+               " END, ': ' || nullif(note, '')) FROM postern.freeze_proposal"
+               " WHERE unit && $1 AND state IN ('proposed', 'scheduled')"},
     {"frozen", "SELECT concat('for ever since ', to_char(frozen_at, $f$YYYY-MM-DD HH24:MI$f$),"
                " ' UTC, listed on ', zone) FROM api_v1.freezes WHERE unit && $1"},
     {"exempt",
@@ -152,15 +157,15 @@ static int release(PstPg *pg, char **args, gpointer user, GError **error)
     g_autoptr(PstPgRows) rows =
         pst_pg_query(pg,
                      "SELECT r->>'action', coalesce(r->>'message', ''), coalesce(r->>'state', ''),"
-                     " coalesce(r->>'unit', '')"
+                     " coalesce(r->>'unit', ''), coalesce('. ' || (r->>'reason'), '')"
                      " FROM postern.ip_release($1, $2, $3, $4) AS r",
                      &p, error);
     if (rows == NULL)
         return PST_EXIT_FAILED;
     const char *action = pst_pg_text(rows, 0, 0), *message = pst_pg_text(rows, 0, 1);
     if (strcmp(action, "refused") == 0 || strcmp(action, "not-found") == 0) {
-        g_set_error(error, PST_ERROR, PST_ERROR_REFUSED, "%s: %s", args[0],
-                    *message != '\0' ? message : action);
+        g_set_error(error, PST_ERROR, PST_ERROR_REFUSED, "%s: %s%s", args[0],
+                    *message != '\0' ? message : action, pst_pg_text(rows, 0, 4));
         return PST_EXIT_FAILED;
     }
     printf("%s: %s%s%s, state %s\n", pst_pg_text(rows, 0, 3), action, *message != '\0' ? ": " : "",

@@ -7,14 +7,15 @@
 
 typedef struct {
     PstRun *run;
-    PstPg *pg;            /* NULL: the database is away */
-    const char *bus_uri;  /* NULL: not asked */
-    const char *networks; /* the collector's file, or NULL */
-    const char *freezes;  /* the dispatcher's freeze file, or NULL */
-    char *const *metrics; /* base URLs, or NULL */
-    const char *exporter; /* to be told about, or NULL */
-    PstBus *bus;          /* opened by the first check that needs it */
-    GHashTable *ends;     /* "topic/partition" → gint64 *: where it ended at the last look */
+    PstPg *pg;              /* NULL: the database is away */
+    const char *bus_uri;    /* NULL: not asked */
+    const char *networks;   /* the collector's file, or NULL */
+    const char *freezes;    /* the dispatcher's freeze file, or NULL */
+    const char *freeze_key; /* the file with its key, or NULL */
+    char *const *metrics;   /* base URLs, or NULL */
+    const char *exporter;   /* to be told about, or NULL */
+    PstBus *bus;            /* opened by the first check that needs it */
+    GHashTable *ends;       /* "topic/partition" → gint64 *: where it ended at the last look */
     guint wrong;
     gboolean quiet; /* count, print nothing */
 } Doctor;

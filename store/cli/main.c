@@ -12,6 +12,8 @@ static const CliCommand commands[] = {
     {"mail", "what customers are told: preview", cmd_mail},
     {"reporters", "whose complaints count: add, list", cmd_reporters},
     {"ip", "one address: show, release, exempt", cmd_ip},
+    {"freeze", "close an address for ever: propose, approve, reject; what is never frozen",
+     cmd_freeze},
     {"enforcement", "the ways into the network: limits, and the switch that stops or lifts all",
      cmd_enforcement},
     {"mode", "shadow (only record) or enforce (warn and block)", cmd_mode},

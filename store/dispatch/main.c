@@ -49,22 +49,24 @@ static const PstConfRow rows[] = {
     ROW("freeze_file", PST_CONF_TEXT, freeze_file, "", 0, 0, NULL, "",
         "A file that deadline appends every freeze to, for doctor --freezes; keep it off the disk "
         "of the database."),
+    ROW("freeze_key", PST_CONF_TEXT, freeze_key, "", 0, 0, NULL, "",
+        "A file with the key that signs it (mode 0640 or less): openssl rand -hex 32."),
     {NULL},
 };
 
 static const Work *const works[] = {&work_verdict, &work_deadline, &work_mail, &work_enforce};
 /* Named in the plan, and not in this version: a unit file that asks for them gets a clear answer.
  */
-static const char *const later[] = {"dnsbl", "freeze"};
+static const char *const later[] = {"dnsbl"};
 
 static const char description[] =
     "Kinds of work:\n"
     "  verdict   apply verdicts and complaints: warnings, blocks, cases (role postern_desk)\n"
-    "  deadline  fire timers: reminders, deadlines, end of probation; seal the audit (role\n"
-    "            postern_desk)\n"
+    "  deadline  fire timers: reminders, deadlines, end of probation; freeze what was announced;\n"
+    "            seal the audit (role postern_desk)\n"
     "  mail      send the outbox's mails (role postern_mailer)\n"
     "  enforce   carry out orders to the network through adapters (role postern_enforcer)\n"
-    "  dnsbl, freeze come with the blocklist checks and are refused by this version\n"
+    "  dnsbl comes with the blocklist checks and is refused by this version\n"
     "\n"
     "Each kind runs best as a process of its own under its own role; several in one process work\n"
     "too, under a role that may do all of them. It is woken by NOTIFY, looks by itself every "

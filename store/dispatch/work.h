@@ -28,6 +28,7 @@ typedef struct {
     gint64 reconcile_s;
     char *never_block;
     char *freeze_file;
+    char *freeze_key;
 } DispatchConfig;
 
 typedef struct {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Everything that happens by time alone: reminders, deadlines, disputes, probation; the months of
- * activity get their partitions ahead of time, the audit its seals, and what is not kept for ever
- * goes. */
+/* Everything that happens by time alone: reminders, deadlines, disputes, probation, announced
+ * freezes; the months of activity get their partitions ahead of time, the audit its seals, and what
+ * is not kept for ever goes. */
 #include "freeze_file.h"
 #include "work.h"
 
@@ -10,6 +10,7 @@
 #define SEAL_MAX           10000
 #define EXPIRE_EVERY_S     3600.0
 #define FREEZES_EVERY_S    60.0
+#define COMMITS_EVERY_S    30.0
 #define EXPIRE_MAX         500 /* rows of a kind in one transaction */
 
 typedef struct {
@@ -17,13 +18,16 @@ typedef struct {
     PstMono seal_next;
     PstMono expire_next;
     PstMono freezes_next;
-    char *trouble; /* the freeze file cannot be written; NULL: it can */
+    PstMono commits_next;
+    GBytes *freeze_key;
+    char *trouble; /* with the freeze file; NULL: none */
 } Deadlines;
 
 static gboolean deadline_open(Dispatch *dispatch, gpointer *out_self, GError **error)
 {
-    *out_self = g_new0(Deadlines, 1);
-    return TRUE;
+    Deadlines *deadlines = g_new0(Deadlines, 1);
+    *out_self = deadlines;
+    return pst_freeze_key_load(dispatch->config->freeze_key, &deadlines->freeze_key, error);
 }
 
 /* What fails waits for the next hour: the default partition takes what has none. */
@@ -72,6 +76,15 @@ static gboolean expire(Dispatch *dispatch, Deadlines *deadlines, GError **error)
     return TRUE;
 }
 
+/* Said once, and by /readyz as long as it is so. */
+static void set_trouble_take(Deadlines *deadlines, char *text)
+{
+    if (text != NULL && g_strcmp0(text, deadlines->trouble) != 0)
+        pst_log(PST_LOG_ERR, "freezes", "%s", text);
+    g_free(deadlines->trouble);
+    deadlines->trouble = text;
+}
+
 /* A disk in trouble must not keep deadlines from firing: it is told, and tried again. */
 static gboolean write_freezes(Dispatch *dispatch, Deadlines *deadlines, GError **error)
 {
@@ -84,14 +97,29 @@ static gboolean write_freezes(Dispatch *dispatch, Deadlines *deadlines, GError *
         return FALSE;
     deadlines->freezes_next = pst_mono_add(now, pst_span_s(FREEZES_EVERY_S));
     g_autoptr(GError) why = NULL;
-    guint added = 0;
-    if (!pst_freeze_file_add(path, rows, &added, &why))
-        pst_log(PST_LOG_ERR, "freezes", "not kept outside the database: %s", why->message);
-    else if (added > 0)
+    guint added = 0, lost = 0;
+    char *trouble = NULL;
+    if (!pst_freeze_file_add(path, deadlines->freeze_key, rows, &added, &lost, &why))
+        trouble = g_strdup_printf("not kept outside the database: %s", why->message);
+    else if (lost > 0)
+        trouble = g_strdup_printf("%u freezes of %s are missing in the database: was an older dump "
+                                  "restored? postern doctor --freezes, postern freeze restore",
+                                  lost, path);
+    set_trouble_take(deadlines, trouble);
+    if (added > 0)
         pst_log(PST_LOG_NOTICE, "freezes", "%u more in %s", added, path);
-    g_free(deadlines->trouble);
-    deadlines->trouble = why != NULL ? g_strdup(why->message) : NULL;
     return TRUE;
+}
+
+/* Announced freezes whose time has come. */
+static gboolean commit_freezes(Dispatch *dispatch, Deadlines *deadlines, GError **error)
+{
+    PstMono now = pst_mono_now();
+    if (now.ns < deadlines->commits_next.ns)
+        return TRUE;
+    deadlines->commits_next = pst_mono_add(now, pst_span_s(COMMITS_EVERY_S));
+    return dispatch_apply_each(dispatch, "deadline", "freeze", "SELECT postern.due_freezes($1)",
+                               "SELECT postern.commit_freeze($1) ->> 'action'", error) >= 0;
 }
 
 static const char *deadline_trouble(gpointer self)
@@ -101,14 +129,19 @@ static const char *deadline_trouble(gpointer self)
 
 static void deadline_close(gpointer self)
 {
-    g_free(((Deadlines *)self)->trouble);
-    g_free(self);
+    Deadlines *deadlines = self;
+    if (deadlines == NULL)
+        return;
+    g_clear_pointer(&deadlines->freeze_key, g_bytes_unref);
+    g_free(deadlines->trouble);
+    g_free(deadlines);
 }
 
 static int deadline_turn(Dispatch *dispatch, gpointer self, GError **error)
 {
     if (!make_partitions(dispatch, self, error) || !seal_audit(dispatch, self, error) ||
-        !expire(dispatch, self, error) || !write_freezes(dispatch, self, error))
+        !expire(dispatch, self, error) || !commit_freezes(dispatch, self, error) ||
+        !write_freezes(dispatch, self, error))
         return -1;
     return dispatch_apply_each(dispatch, "deadline", "timer", "SELECT postern.due_timers($1)",
                                "SELECT postern.fire_timer($1)", error);
@@ -117,7 +150,8 @@ static int deadline_turn(Dispatch *dispatch, gpointer self, GError **error)
 const Work work_deadline = {
     .name = "deadline",
     .help =
-        "fire timers: reminders, deadlines, end of probation; seal the audit (role postern_desk)",
+        "fire timers: reminders, deadlines, end of probation; freeze what was announced; seal the "
+        "audit (role postern_desk)",
     .open = deadline_open,
     .turn = deadline_turn,
     .close = deadline_close,

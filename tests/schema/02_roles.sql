@@ -55,15 +55,16 @@ SELECT set_eq($$ SELECT r.rolname::text, p.proname::text FROM pg_roles r CROSS J
   ('postern_api', 'make_statement request_unblock'),
   ('postern_auditor', 'block_months ip_timeline is_ours mail_preview measure_for mode_preview setting_interval time_text top_senders_between units_in
     verdict_reasons verify_audit'),
-  ('postern_desk', 'apply_complaint apply_verdict claim_complaints claim_verdicts commit_freeze due_timers expirable expire fire_timer mail_bounced
+  ('postern_desk', 'apply_complaint apply_verdict claim_complaints claim_verdicts commit_freeze due_freezes due_timers expirable expire fire_timer mail_bounced
     make_partitions note_apply_error raise_alarm seal_audit'),
   ('postern_enforcer', 'claim_orders note_apply_error order_outcome raise_alarm reconcile reconcile_begin'),
   ('postern_freezer', 'commit_freeze lock_unit transition'),
   ('postern_ingest', 'make_partitions record_evidence take_partition'),
   ('postern_mailer', 'claim_mail mail_bounced mail_outcome mail_sending note_apply_error raise_alarm settle_mail'),
   ('postern_monitor', 'is_ours measure_for mode_preview setting_interval time_text verdict_reasons verify_audit'),
-  ('postern_officer', 'block_months clear_alarm customers_import_apply customers_import_begin customers_import_diff decide_dispute expirable expire extend_deadline
-    ip_exempt ip_exempt_end ip_release ip_timeline is_ours mail_preview make_statement measure_for mode_preview network_add
+  ('postern_officer', 'block_months clear_alarm customers_import_apply customers_import_begin customers_import_diff decide_dispute expirable expire
+    extend_deadline freeze_approve freeze_confirm freeze_propose freeze_reject freeze_restore ip_exempt ip_exempt_end ip_release ip_timeline
+    is_ours mail_preview make_statement measure_for mode_preview never_freeze_add never_freeze_remove network_add
     network_end never_block_add reporter_enrol request_unblock set_adapter set_adapter_limits set_enforcement set_limits set_mode set_setting
     setting_interval settle_reply time_text top_senders_between units_in verdict_reasons verify_audit')) AS v (role, functions), regexp_split_to_table(functions, '\s+') AS f $$, 'who may call what');
 SELECT set_eq($$ SELECT p.proname::text FROM pg_proc p WHERE p.pronamespace IN ('postern'::regnamespace, 'api_v1'::regnamespace)

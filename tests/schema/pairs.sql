@@ -184,24 +184,24 @@ SELECT s, event, CASE to_state WHEN '=' THEN s ELSE to_state END, action, guard,
  ('{clear}', 'probation_over', '=', 'probation-over', NULL, NULL, NULL, ''),
  ('{warned,blocked,unblocking,freeze_proposed,freeze_scheduled,frozen}', 'probation_over', '=', 'ignored', NULL, NULL, NULL, ''),
  ('{clear}', 'listed', 'freeze_proposed', 'freeze-proposed', 'may_freeze', 'never-freeze', 'shadow-blocked',
-  '+block ports 25 freeze level 1 hold 3600; +case 1 open; +case at hand; +detector hears confirmed;
+  '+alarm freeze-proposed; +block ports 25 freeze level 1 hold 3600; +case 1 open; +case at hand; +detector hears confirmed;
    +level 1; +mail blocked pending; +order block_ports 1; +proposal proposed; -level 0'),
  ('{warned}', 'listed', 'freeze_proposed', 'freeze-proposed', 'may_freeze', 'never-freeze', 'shadow-blocked',
-  '+block ports 25 freeze level 1 hold 3600; +detector hears confirmed; +level 1; +mail blocked
+  '+alarm freeze-proposed; +block ports 25 freeze level 1 hold 3600; +detector hears confirmed; +level 1; +mail blocked
    pending; +order block_ports 1; +proposal proposed; +warning overtaken deadline 0 h; -level 0; -timer
    deadline in 0 h; -timer reminder in -1 h; -timer reminder in -12 h; -warning running deadline 0 h'),
  ('{blocked}', 'listed', 'freeze_proposed', 'freeze-proposed', 'may_freeze', 'never-freeze', 'shadow-blocked',
-  '+detector hears confirmed; +proposal proposed'),
+  '+alarm freeze-proposed; +detector hears confirmed; +proposal proposed'),
  ('{unblocking}', 'listed', 'freeze_proposed', 'freeze-proposed', 'may_freeze', 'never-freeze', 'shadow-blocked',
-  '+detector hears confirmed; +order block_ports 3; +proposal proposed; -order open 2'),
+  '+alarm freeze-proposed; +detector hears confirmed; +order block_ports 3; +proposal proposed; -order open 2'),
  ('{freeze_proposed,freeze_scheduled,frozen}', 'listed', '=', 'ignored', NULL, NULL, NULL, ''),
  ('{clear,warned,blocked,unblocking,freeze_scheduled,frozen}', 'freeze_approved', '=', 'refused', NULL, NULL, NULL, ''),
  ('{freeze_proposed}', 'freeze_approved', 'freeze_scheduled', 'freeze-scheduled', 'may_freeze', 'never-freeze', NULL,
-  '+mail freeze-notice pending; +proposal scheduled; -proposal proposed'),
+  '+mail freeze-notice pending; +proposal scheduled; -alarm freeze-proposed; -proposal proposed'),
  ('{clear,warned,blocked,unblocking,frozen}', 'freeze_withdrawn', '=', 'refused', NULL, NULL, NULL, ''),
  ('{freeze_proposed}', 'freeze_withdrawn', 'unblocking', 'freeze-withdrawn', NULL, NULL, NULL,
   '+block ports 25 freeze level 1 hold 3600 released; +detector hears released; +order open 2;
-   +proposal withdrawn; -block ports 25 freeze level 1 hold 3600; -order block_ports 1; -proposal
+   +proposal withdrawn; -alarm freeze-proposed; -block ports 25 freeze level 1 hold 3600; -order block_ports 1; -proposal
    proposed'),
  ('{freeze_scheduled}', 'freeze_withdrawn', 'unblocking', 'freeze-withdrawn', NULL, NULL, NULL,
   '+block ports 25 freeze level 1 hold 3600 released; +detector hears released; +order open 2;
@@ -228,7 +228,7 @@ SELECT s, event, CASE to_state WHEN '=' THEN s ELSE to_state END, action, guard,
    -case at hand; -enforced; -level 1; -order open 2; -tenant C1; -watched'),
  ('{freeze_proposed}', 'reassigned', 'clear', 'handed-over', NULL, NULL, NULL,
   '+alarm reused; +block ports 25 freeze level 1 hold 3600 closed; +case 1 reassigned; +level 0; +mail
-   blocked superseded; +order open 2; +proposal withdrawn; +tenant C2; -block ports 25 freeze level 1
+   blocked superseded; +order open 2; +proposal withdrawn; +tenant C2; -alarm freeze-proposed; -block ports 25 freeze level 1
    hold 3600; -case 1 open; -case at hand; -level 1; -mail blocked pending; -order block_ports 1;
    -proposal proposed; -tenant C1'),
  ('{freeze_scheduled}', 'reassigned', 'clear', 'handed-over', NULL, NULL, NULL,
