@@ -15,6 +15,7 @@
 #include "json.h"
 #include "peaks.h"
 #include "router.h"
+#include "settings.h"
 #include "tally.h"
 
 #define BEAT_NS    G_GINT64_CONSTANT(10000000000)
@@ -37,8 +38,9 @@ typedef struct {
 } Lane;
 
 typedef struct {
-    char *classes;
+    char *classes, *config;
     char **only, **rates;
+    EngineConf engine;
     gint64 seed;
     double addresses, trials;
     gint history, days, directions, routers, shard, shards;
@@ -157,8 +159,7 @@ static void assign_nets(const Bench *b, Lane *lane)
 
 static void lane_init(Bench *b, Lane *lane, guint rate)
 {
-    EngineConf conf;
-    engine_conf_init(&conf);
+    EngineConf conf = b->o->engine;
     conf.novelty_bytes = 2 << 20; /* 35,000 new sessions in 15 minutes */
     lane->view = (View){rate, (guint)b->o->directions, (guint)b->o->routers};
     lane->router = router_new(&lane->view, b->cast.plan.seed);
@@ -331,6 +332,8 @@ static gboolean parse(int argc, char **argv, Options *o, GError **error)
 {
     const GOptionEntry entries[] = {
         {"classes", 0, 0, G_OPTION_ARG_FILENAME, &o->classes, "Description of the classes", "FILE"},
+        {"config", 0, 0, G_OPTION_ARG_FILENAME, &o->config, "Keys of the scorer's configuration",
+         "FILE"},
         {"class", 0, 0, G_OPTION_ARG_STRING_ARRAY, &o->only, "Only this class", "NAME"},
         {"seed", 0, 0, G_OPTION_ARG_INT64, &o->seed, "Where all chance comes from (1)", "N"},
         {"addresses", 0, 0, G_OPTION_ARG_DOUBLE, &o->addresses, "Of all shards", "N"},
@@ -359,6 +362,18 @@ static gboolean parse(int argc, char **argv, Options *o, GError **error)
         return TRUE;
     g_set_error(error, PST_ERROR, PST_ERROR_USAGE, "an option is missing or out of its range");
     return FALSE;
+}
+
+/* The scorer's defaults, and over them what a configuration file says. */
+static gboolean load_engine(Options *o, GError **error)
+{
+    Settings settings = {0};
+    pst_conf_defaults(settings_rows, &settings);
+    gboolean ok =
+        (o->config == NULL || pst_conf_load(settings_rows, o->config, &settings, error)) &&
+        settings_engine(&settings, &o->engine, error);
+    pst_conf_clear(settings_rows, &settings);
+    return ok;
 }
 
 static gboolean place_addresses(Bench *b)
@@ -443,11 +458,12 @@ int main(int argc, char **argv)
     Options o = {.seed = 1, .history = 28, .days = 28, .directions = 1, .routers = 1, .shards = 1};
     g_autoptr(GError) error = NULL;
     int status = PST_EXIT_DONE;
-    if (!parse(argc, argv, &o, &error) || !run(&o, &error)) {
+    if (!parse(argc, argv, &o, &error) || !load_engine(&o, &error) || !run(&o, &error)) {
         fprintf(stderr, "bench_detector: %s\n", error->message);
         status = PST_EXIT_USAGE;
     }
     g_free(o.classes);
+    g_free(o.config);
     g_strfreev(o.only);
     g_strfreev(o.rates);
     return status;

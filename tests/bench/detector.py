@@ -12,6 +12,7 @@ import threading
 import time
 
 from chance import exceeds, median_interval, poisson_interval, wilson_interval
+from meter import MeterError
 from table import print_table, short
 
 SHARD_UNIT_DAYS = 500_000
@@ -46,6 +47,8 @@ def add_arguments(parser):
                         help="only this class of traffic; again for more")
     parser.add_argument("--classes", metavar="FILE", help="other classes than "
                         "tests/tools/traffic/classes.conf, in the same form")
+    parser.add_argument("--config", metavar="FILE",
+                        help="keys of the scorer's configuration: what other parameters would do")
     parser.add_argument("--directions", type=int, choices=[1, 2], default=1,
                         help="2: routers tell of both directions")
     parser.add_argument("--routers", type=int, choices=[1, 2, 3, 4], default=1,
@@ -55,6 +58,11 @@ def add_arguments(parser):
     parser.add_argument("--no-survival", action="store_true",
                         help="leave the survival curve out: a tenth faster")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes at a time")
+    parser.add_argument("--save", metavar="FILE",
+                        help="also write the bare counts there, to be pooled")
+    parser.add_argument("--pool", metavar="FILE", nargs="+",
+                        help="run nothing: the tables of such files together; their seeds differ, "
+                        "all else is equal")
     parser.add_argument("--format", choices=["text", "json", "counts"], default="text",
                         help="counts: EDET's counts only, as tests/data/detector.json keeps them")
 
@@ -73,6 +81,8 @@ def command(tools, args):
         line += ["--class", name]
     if args.classes:
         line += ["--classes", args.classes]
+    if args.config:
+        line += ["--config", args.config]
     if args.no_review:
         line.append("--no-review")
     if not args.no_survival:
@@ -142,6 +152,35 @@ def merged(results):
             for method in lane["methods"]:
                 add(rate["methods"].setdefault(method["name"], {}), method["classes"])
     return lanes
+
+
+SAME = ("rates", "history", "days", "only", "directions", "routers", "no_review")
+
+
+def save(path, args, results):
+    """Bare counts of one run, to be pooled with those of other seeds."""
+    piece = {key: getattr(args, key) for key in SAME + ("seed", "unit_days", "trials")}
+    with open(path, "w", encoding="utf-8") as out:
+        json.dump({**piece, "results": results}, out)
+
+
+def pooled(args):
+    """What was saved in several runs, as if it were one; @args becomes theirs."""
+    pieces = []
+    for path in args.pool:
+        with open(path, encoding="utf-8") as piece:
+            pieces.append(json.load(piece))
+    seeds = [piece["seed"] for piece in pieces]
+    if len(set(seeds)) < len(seeds):
+        raise MeterError("two of the files come of one seed: that would count the same days twice")
+    for key in SAME:
+        if any(piece[key] != pieces[0][key] for piece in pieces):
+            raise MeterError(f"the files differ in --{key.replace('_', '-')}")
+        setattr(args, key, pieces[0][key])
+    args.seed = ", ".join(map(str, sorted(seeds)))
+    args.unit_days = sum(piece["unit_days"] for piece in pieces)
+    args.trials = sum(piece["trials"] for piece in pieces)
+    return [result for piece in pieces for result in piece["results"]]
 
 
 def describe(tools, args):
@@ -437,7 +476,9 @@ def run(tools, args):
         args.unit_days, args.trials = min(args.unit_days, 5e4), min(args.trials, 10)
     classes = describe(tools, args)
     start = time.monotonic()
-    results = run_shards(tools, args)
+    results = pooled(args) if args.pool else run_shards(tools, args)
+    if args.save:
+        save(args.save, args, results)
     figures = Figures(args, classes, merged(results))
     rates = [int(rate) for rate in args.rates.split(",")]
     cpu_s = sum(result["cpu_s"] for result in results)
