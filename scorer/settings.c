@@ -68,6 +68,10 @@ const PstConfRow settings_rows[] = {
         "Sessions that anyone may open in 10 s, 60 s, 5 min, 30 min, 3 h."),
     ROW("floor_destinations", PST_CONF_LIST, floor_destinations, "", 0, 0, "6,15,35,90,250",
         "Destinations that anyone may reach in the same windows."),
+    ROW("phi_cold", PST_CONF_LIST, phi_cold, "", 0, 0, "0.18,0.075,0.0018,0.0003",
+        "How much of these a unit without history is granted, at 1:1, 1:100, 1:1000, 1:4096."),
+    ROW("phi_known", PST_CONF_LIST, phi_known, "", 0, 0, "0.8,0.5,0.06,0.03",
+        "The same for units with history."),
     ROW("gate_cold", PST_CONF_REAL, gate_cold, "sessions", 1, 1000000, "50",
         "Sessions before a unit without history is flagged."),
     ROW("gate_known", PST_CONF_REAL, gate_known, "sessions", 1, 1000000, "100",
@@ -87,11 +91,11 @@ static gboolean usage(GError **error, const char *what)
     return FALSE;
 }
 
-static gboolean read_floors(char **texts, double out[5])
+static gboolean read_numbers(char **texts, guint n, double out[])
 {
-    if (g_strv_length(texts) != 5)
+    if (g_strv_length(texts) != n)
         return FALSE;
-    for (guint i = 0; i < 5; i++) {
+    for (guint i = 0; i < n; i++) {
         char *end;
         out[i] = g_ascii_strtod(texts[i], &end);
         if (end == texts[i] || *end != '\0' || !(out[i] > 0 && out[i] < 1e9))
@@ -188,10 +192,14 @@ gboolean settings_engine(const Settings *s, EngineConf *out, GError **error)
     conf.band_at[PST_BAND_FLAG] = s->flag_at;
     conf.band_at[PST_BAND_BLOCK] = s->block_at;
     conf.v6_unit_len = (guint8)s->v6_unit_len;
-    if (!read_floors(s->floor_sessions, conf.floor_sessions) ||
-        !read_floors(s->floor_destinations, conf.floor_destinations))
+    if (!read_numbers(s->floor_sessions, 5, conf.floor_sessions) ||
+        !read_numbers(s->floor_destinations, 5, conf.floor_destinations))
         return usage(error, "floor_sessions and floor_destinations: five positive numbers each, "
                             "for windows of 10 s, 60 s, 5 min, 30 min and 3 h");
+    if (!read_numbers(s->phi_cold, 4, conf.phi_cold) ||
+        !read_numbers(s->phi_known, 4, conf.phi_known))
+        return usage(error, "phi_cold and phi_known: four positive numbers each, for sampling of "
+                            "1:1, 1:100, 1:1000 and 1:4096");
     if (!(s->watch_at < s->flag_at && s->flag_at < s->block_at))
         return usage(error, "the bands must rise: watch_at < flag_at < block_at");
     if (!set_key(s, &conf, error))

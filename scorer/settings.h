@@ -28,6 +28,8 @@ typedef struct {
     double both_directions;
     char **floor_sessions;
     char **floor_destinations;
+    char **phi_cold;
+    char **phi_known;
     double gate_cold;
     double gate_known;
     double watch_at;

@@ -27,6 +27,8 @@ void engine_conf_init(EngineConf *conf)
         .both_directions = 1.93,
         .floor_sessions = {8, 20, 50, 150, 450},
         .floor_destinations = {6, 15, 35, 90, 250},
+        .phi_cold = {0.18, 0.075, 0.0018, 0.0003},
+        .phi_known = {0.8, 0.5, 0.06, 0.03},
         .gate_cold = 50,
         .gate_known = 100,
         .band_at = {300, 600, 900},
@@ -38,6 +40,9 @@ static gboolean conf_is_sane(const EngineConf *conf)
 {
     for (guint scale = 0; scale < SCALES; scale++)
         if (!(conf->floor_sessions[scale] > 0 && conf->floor_destinations[scale] > 0))
+            return FALSE;
+    for (guint i = 0; i < G_N_ELEMENTS(conf->phi_cold); i++)
+        if (!(conf->phi_cold[i] > 0 && conf->phi_known[i] > 0))
             return FALSE;
     return conf->novelty_bytes >= 1 << 20 && conf->novelty_bytes <= G_GUINT64_CONSTANT(16) << 30 &&
            conf->max_units >= 1000 && conf->max_units <= 50000000 && conf->max_episodes >= 16 &&

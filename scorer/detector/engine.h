@@ -46,8 +46,11 @@ typedef struct {
     double both_directions;       /* so many times k where an exporter tells both: 1.93; 1 … 10 */
     double floor_sessions[5];     /* per window of 10, 60, 300, 1800, 10800 s: 8 20 50 150 450 */
     double floor_destinations[5]; /* 6 15 35 90 250 */
-    double gate_cold;             /* G for units without history: 50 */
-    double gate_known;            /* G for the others: 100 */
+    /* How much of its floors a unit without history is granted, and one with: at q = 1, 0.13,
+     * 0.014, 0.0034. */
+    double phi_cold[4], phi_known[4];
+    double gate_cold;               /* G for units without history: 50 */
+    double gate_known;              /* G for the others: 100 */
     double band_at[PST_BAND_COUNT]; /* evidence: 300, 600, 900 */
 } EngineConf;
 

@@ -9,12 +9,8 @@
 
 const guint32 scale_tau_s[SCALES] = {10, 60, 300, 1800, 10800};
 
-/* φ at four points, linear in log q between them, constant beyond. */
-typedef struct {
-    double q, phi;
-} PhiPoint;
-static const PhiPoint phi_known[] = {{1.0, 0.8}, {0.13, 0.5}, {0.014, 0.06}, {0.0034, 0.03}};
-static const PhiPoint phi_cold[] = {{1.0, 0.18}, {0.13, 0.075}, {0.014, 0.0018}, {0.0034, 0.0003}};
+/* Where φ is given: 1:1, and about 1:100, 1:1000 and 1:4096 in one direction. */
+static const double phi_q[] = {1.0, 0.13, 0.014, 0.0034};
 
 /* C changes where N passes these. */
 static const struct {
@@ -36,18 +32,15 @@ double thinning_q(double rate, double packets)
     return rate <= 1 ? 1 : -expm1(packets * log1p(-1 / rate));
 }
 
-double thinning_phi(double q, gboolean known)
+double thinning_phi(double q, const double points[4])
 {
-    const PhiPoint *p = known ? phi_known : phi_cold;
-    if (q >= p[0].q)
-        return p[0].phi;
-    for (guint i = 1; i < G_N_ELEMENTS(phi_known); i++) {
-        if (q < p[i].q)
+    for (guint i = 1; i < G_N_ELEMENTS(phi_q); i++) {
+        if (q < phi_q[i])
             continue;
-        double share = log(q / p[i].q) / log(p[i - 1].q / p[i].q);
-        return p[i].phi + share * (p[i - 1].phi - p[i].phi);
+        double share = log(MIN(q, 1) / phi_q[i]) / log(phi_q[i - 1] / phi_q[i]);
+        return points[i] + share * (points[i - 1] - points[i]);
     }
-    return p[G_N_ELEMENTS(phi_known) - 1].phi;
+    return points[G_N_ELEMENTS(phi_q) - 1];
 }
 
 guint16 thinning_code(double x)
@@ -86,15 +79,16 @@ Level thinning_shrink(const Thinning *thinning, Rank rank)
     return thinning->shrink[rank];
 }
 
-static void make_floors(Thinning *t, guint16 code)
+static void make_floors(Thinning *t, const EngineConf *conf, guint16 code)
 {
     double q = 1 / t->value[code];
-    for (guint known = 0; known < 2; known++)
+    for (guint known = 0; known < 2; known++) {
+        double phi = thinning_phi(q, known ? conf->phi_known : conf->phi_cold);
         for (guint channel = 0; channel < CHANNELS; channel++)
             for (guint scale = 0; scale < SCALES; scale++)
                 t->floor[known][code][channel][scale] =
-                    thinning_level(thinning_phi(q, known != 0) *
-                                   thinning_floor_count(t, (Channel)channel, scale, code));
+                    thinning_level(phi * thinning_floor_count(t, (Channel)channel, scale, code));
+    }
 }
 
 static double shrink(double x)
@@ -116,7 +110,7 @@ Thinning *thinning_new(const EngineConf *conf)
         double x = exp(code * log(STEP));
         t->value[code] = x;
         t->shrink[code + 1] = thinning_level(shrink(x));
-        make_floors(t, (guint16)code);
+        make_floors(t, conf, (guint16)code);
     }
     for (guint pair = 0; pair < PST_PAIR_COUNT; pair++)
         for (guint i = 0; i < G_N_ELEMENTS(caps); i++)

@@ -55,6 +55,10 @@ Test(settings, the_documented_defaults_are_the_engines)
         cr_assert_float_eq(ours.floor_sessions[i], engines.floor_sessions[i], 0);
         cr_assert_float_eq(ours.floor_destinations[i], engines.floor_destinations[i], 0);
     }
+    for (guint i = 0; i < 4; i++) {
+        cr_assert_float_eq(ours.phi_cold[i], engines.phi_cold[i], 0);
+        cr_assert_float_eq(ours.phi_known[i], engines.phi_known[i], 0);
+    }
     cr_assert_float_eq(ours.gate_cold, engines.gate_cold, 0);
     cr_assert_float_eq(ours.gate_known, engines.gate_known, 0);
     for (guint i = 0; i < PST_BAND_COUNT; i++)
@@ -73,6 +77,16 @@ Test(settings, floors_are_five_positive_numbers)
         set("floor_sessions", wrong[i]);
         assert_refused("five positive numbers");
     }
+}
+
+Test(settings, shares_of_the_floors_are_four_positive_numbers)
+{
+    EngineConf conf;
+    set("phi_cold", "1,0.5,0.25,0.125");
+    cr_assert(settings_engine(&settings, &conf, NULL));
+    cr_assert_float_eq(conf.phi_cold[3], 0.125, 0);
+    set("phi_known", "1,0.5,0.25");
+    assert_refused("four positive numbers");
 }
 
 Test(settings, bands_must_rise)

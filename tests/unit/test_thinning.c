@@ -46,21 +46,17 @@ Test(thinning, codes_are_within_a_thousandth)
 
 Test(thinning, shrinks_through_the_stated_points)
 {
-    cr_assert_float_eq(thinning_phi(1, TRUE), 0.8, 1e-9);
-    cr_assert_float_eq(thinning_phi(0.13, TRUE), 0.5, 1e-9);
-    cr_assert_float_eq(thinning_phi(0.014, TRUE), 0.06, 1e-9);
-    cr_assert_float_eq(thinning_phi(0.0034, TRUE), 0.03, 1e-9);
-    cr_assert_float_eq(thinning_phi(1, FALSE), 0.18, 1e-9);
-    cr_assert_float_eq(thinning_phi(0.13, FALSE), 0.075, 1e-9);
-    cr_assert_float_eq(thinning_phi(0.014, FALSE), 0.0018, 1e-9);
-    cr_assert_float_eq(thinning_phi(0.0034, FALSE), 0.0003, 1e-9);
-    cr_assert_float_eq(thinning_phi(0.0001, FALSE), 0.0003, 1e-9);
-    for (double q = 1; q > 0.002; q *= 0.99)
-        for (guint known = 0; known < 2; known++) {
-            cr_assert_leq(thinning_phi(q * 0.99, known != 0), thinning_phi(q, known != 0));
-            cr_assert_float_eq(thinning_phi(q * 0.99, known != 0), thinning_phi(q, known != 0),
-                               0.01, "no step");
-        }
+    static const double points[] = {0.8, 0.5, 0.06, 0.03};
+    cr_assert_float_eq(thinning_phi(1, points), 0.8, 1e-9);
+    cr_assert_float_eq(thinning_phi(0.13, points), 0.5, 1e-9);
+    cr_assert_float_eq(thinning_phi(0.014, points), 0.06, 1e-9);
+    cr_assert_float_eq(thinning_phi(0.0034, points), 0.03, 1e-9);
+    cr_assert_float_eq(thinning_phi(0.0001, points), 0.03, 1e-9);
+    for (double q = 1; q > 0.002; q *= 0.99) {
+        cr_assert_leq(thinning_phi(q * 0.99, points), thinning_phi(q, points));
+        cr_assert_float_eq(thinning_phi(q * 0.99, points), thinning_phi(q, points), 0.01,
+                           "no step");
+    }
 }
 
 Test(thinning, gives_the_floors_of_a_cold_unit_at_one_to_one)
