@@ -52,6 +52,7 @@ typedef struct {
     Cast cast;
     Spam *spam;           /* by life */
     guint64 *null_days;   /* by life: bits of measured days that chance alone should explain */
+    guint64 *cold_days;   /* and of its first three days, where nothing is known of it */
     guint *first_address; /* by life: place in baselines */
     guint n_addresses;
     Lane lane[RATES_MAX];
@@ -79,8 +80,8 @@ static void take_verdicts(Bench *b, Lane *lane)
         gint life = cast_find(&b->cast, &v->unit);
         if (v->ended || kinds[v->band] == SAID_KINDS || life < 0)
             continue;
-        tally_say(&lane->edet, &b->cast, b->spam, (guint)life, kinds[v->band],
-                  MAX(v->time_ns, v->last_ns), v->received_ns);
+        const SaidTimes at = {v->time_ns, MAX(v->time_ns, v->last_ns), v->received_ns};
+        tally_say(&lane->edet, &b->cast, b->spam, (guint)life, kinds[v->band], &at);
     }
 }
 
@@ -99,11 +100,11 @@ static void ask_rivals(Bench *b, Lane *lane, const Record *record)
 {
     const Life *life = &b->cast.lives[record->life];
     guint at = b->first_address[record->life] + (life->class->v6 ? 0 : record->host);
+    const SaidTimes when = {record->start_ns, record->start_ns, record->arrival_ns};
     guint alarms = baseline_take(&lane->baselines[at], record->start_ns, lane->view.rate);
     for (guint rule = 0; alarms != 0 && rule < BASELINES; rule++)
         if (alarms & 1u << rule)
-            tally_say(&lane->rival[rule], &b->cast, b->spam, record->life, SAID_FLAG,
-                      record->start_ns, record->arrival_ns);
+            tally_say(&lane->rival[rule], &b->cast, b->spam, record->life, SAID_FLAG, &when);
 }
 
 static void play_until(Bench *b, Lane *lane, gint64 until_ns)
@@ -212,6 +213,13 @@ static gboolean is_null(const Life *life, const Span *span, gint day)
            life->last_event != day && life->last_event != day - 1 && life_growth(life, day) < 1.2;
 }
 
+/* The same of a stranger's days. */
+static gboolean is_cold(const Life *life, gint day)
+{
+    return !life->class->spam && day >= life->first_day && day < life->first_day + 3 &&
+           life->last_event != day && life->last_event != day - 1;
+}
+
 static void play_day(Bench *b, gint day, GArray *sessions)
 {
     for (guint i = 0; i < b->cast.n; i++) {
@@ -221,6 +229,8 @@ static void play_day(Bench *b, gint day, GArray *sessions)
         note_spam(&b->spam[i], own, sessions->len);
         if (is_null(&b->cast.lives[i], &b->cast.plan.span, day))
             b->null_days[i] |= G_GUINT64_CONSTANT(1) << day;
+        if (is_cold(&b->cast.lives[i], day))
+            b->cold_days[i] |= G_GUINT64_CONSTANT(1) << day;
         b->sessions += sessions->len;
         for (guint l = 0; l < b->n_lanes; l++)
             router_see(b->lane[l].router, &b->cast.lives[i], day, own, sessions->len);
@@ -251,21 +261,21 @@ static guint class_index(const Bench *b, guint life)
     return (guint)(b->cast.lives[life].class - (const Class *)(const void *)classes->data);
 }
 
-/* {CLASS: {"unit_days": null days, "reached": [days whose evidence reached 0 (any), 10, … 1000]}}
+/* {CLASS: {"unit_days": such days, "reached": [days whose evidence reached 0 (any), 10, … 1000]}}
  */
-static void print_null(const Bench *b, const Lane *lane, GString *out)
+static void print_peaks(const Bench *b, const Lane *lane, const guint64 *which, GString *out)
 {
     guint classes = b->cast.plan.scene->classes->len;
     g_autofree guint64 *reached = g_new0(guint64, (gsize)classes * STEPS);
     g_autofree guint64 *days = g_new0(guint64, classes);
     g_autoptr(GArray) peaks = peaks_all(lane->peaks);
     for (guint i = 0; i < b->cast.n; i++)
-        days[class_index(b, i)] += (guint64)__builtin_popcountll(b->null_days[i]);
+        days[class_index(b, i)] += (guint64)__builtin_popcountll(which[i]);
     for (guint i = 0; i < peaks->len; i++) {
         const Peaked *peaked = &g_array_index(peaks, Peaked, i);
         gint life = cast_find(&b->cast, &peaked->unit);
         gint64 day = peaked->day - FIRST_DAY;
-        if (life >= 0 && day >= 0 && day < 64 && b->null_days[life] >> day & 1)
+        if (life >= 0 && day >= 0 && day < 64 && which[life] >> day & 1)
             for (guint step = 0; step <= (guint)(peaked->evidence / PEAKS_STEP); step++)
                 reached[class_index(b, (guint)life) * STEPS + step]++;
     }
@@ -297,7 +307,9 @@ static void print_lane(const Bench *b, const Lane *lane, GString *out)
     pst_json_append_real(out, lane->engine_s);
     if (lane->peaks != NULL) {
         pst_json_append_name(out, "null");
-        print_null(b, lane, out);
+        print_peaks(b, lane, b->null_days, out);
+        pst_json_append_name(out, "cold");
+        print_peaks(b, lane, b->cold_days, out);
     }
     pst_json_append_name(out, "methods");
     g_string_append_c(out, '[');
@@ -380,6 +392,7 @@ static gboolean place_addresses(Bench *b)
 {
     b->spam = g_new0(Spam, MAX(b->cast.n, 1));
     b->null_days = g_new0(guint64, MAX(b->cast.n, 1));
+    b->cold_days = g_new0(guint64, MAX(b->cast.n, 1));
     b->first_address = g_new0(guint, MAX(b->cast.n, 1));
     for (guint i = 0; i < b->cast.n; i++) {
         b->first_address[i] = b->n_addresses;
@@ -400,6 +413,7 @@ static void bench_clear(Bench *b)
         g_free(b->spam[i].start_ns);
     g_free(b->spam);
     g_free(b->null_days);
+    g_free(b->cold_days);
     g_free(b->first_address);
     for (guint l = 0; l < b->n_lanes; l++)
         lane_clear(&b->lane[l]);

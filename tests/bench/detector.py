@@ -27,7 +27,7 @@ WANTED = {
     "flag": {1: "60", 100: "120", 1000: "350", 4096: "1000"},
     "block": {1: "170", 100: "190", 1000: "420", 4096: "1400"},
     "delay": {1: "15 (20) s", 100: "25 (45) s", 1000: "75 (90) s", 4096: "200 (220) s"},
-    "recall": {1: "99.9 %", 100: "99.9 %", 1000: "99.9 %", 4096: "99 %"},
+    "episodes": {1: "99.9 %", 100: "99.9 %", 1000: "99.9 %", 4096: "99 %"},
     "web": {1: "280", 100: "400", 1000: "1000", 4096: "3200"},
     "slow": {1: "260", 100: "260", 1000: "420", 4096: "950"},
 }
@@ -145,8 +145,9 @@ def merged(results):
     for result in results:
         for lane in result["lanes"]:
             rate = lanes.setdefault(lane["rate"], {"flows": 0, "late": 0, "engine_s": 0,
-                                                   "null": {}, "methods": {}})
-            add(rate["null"], lane.get("null", {}))
+                                                   "null": {}, "cold": {}, "methods": {}})
+            for days in ("null", "cold"):
+                add(rate[days], lane.get(days, {}))
             for key in ("flows", "late", "engine_s"):
                 rate[key] += lane[key]
             for method in lane["methods"]:
@@ -226,7 +227,7 @@ class Figures:
             return None
         reached = {key: [value if value > 0 else math.inf for value in counts[key]]
                    for key in ("flag_until", "block_until", "flag_event_s", "flag_arrival_s",
-                               "flag_gone")}
+                               "flag_told", "flag_gone")}
         result = {key: median(values) for key, values in reached.items()}
         result["recall"] = share(sum(map(math.isfinite, reached["flag_until"])), counts["lives"])
         result["blocked"] = share(sum(map(math.isfinite, reached["block_until"])), counts["lives"])
@@ -245,13 +246,22 @@ class Figures:
                 for key in ("flags", "blocks")}
 
 
-    def survival(self, rate, hard):
+    def survival(self, rate, hard, days="null"):
         """Null days and how many of them reached i·10; of hard classes, or of the others."""
         total = {}
-        for name, counts in self.lanes[rate]["null"].items():
+        for name, counts in self.lanes[rate][days].items():
             if self.classes["classes"][name]["hard"] == hard:
                 add(total, counts)
         return total
+
+    def episodes(self, rate, method):
+        """Recall of all episodes of 2,000 sessions and more in 10 minutes, from silent addresses."""
+        found = [self.trials(rate, method, name) for name in EPISODES]
+        found = [trials["recall"] for trials in found if trials is not None]
+        if not found:
+            return None
+        return share(sum(recall["hits"] for recall in found),
+                     sum(recall["tries"] for recall in found))
 
 
 def per_million(count, days):
@@ -314,6 +324,9 @@ def cell_of(figures, rate, method, key):
         if lists["flagged"]["value"] is None:
             return "–"
         return f"{100 * lists['flagged']['value']:.1f} ({100 * lists['blocked']['value']:.1f}) %"
+    if key == "episodes":
+        episodes = figures.episodes(rate, method)
+        return percent(episodes) if episodes else "–"
     name, what = SPAM_ROWS[key]
     trials = figures.trials(rate, method, name)
     if trials is None:
@@ -327,19 +340,24 @@ def cell_of(figures, rate, method, key):
     return spread(trials[what])
 
 
-SPAM_ROWS = {"flag": ("spam-5", "flag_until"), "gone": ("spam-5", "flag_gone"),
+SPAM_ROWS = {"flag": ("spam-5", "flag_until"), "told": ("spam-5", "flag_told"), "gone": ("spam-5", "flag_gone"),
              "block": ("spam-5", "block_until"), "delay": ("spam-5", "delay"),
              "recall": ("spam-5", "recall"), "recall2000": ("spam-2000", "recall"),
              "web": ("spam-on-web", "flag_until"), "slow": ("spam-slow", "flag_until")}
+# One address each, 2,000 sessions or more within 10 minutes.
+EPISODES = ("spam-5", "spam-20", "spam-2000", "spam-five", "spam-spray", "spam-submission",
+            "spam-synscan")
 ROWS = [
     ("alarms", "false alarms per million unit-days, first lists apart", METHODS),
     ("mailing", "… per million mailing unit-days", METHODS),
     ("lists", "first-ever lists flagged (blocked)", METHODS),
     ("blocks", "false blocks per million mailing unit-days", ["edet"]),
     ("flag", "median sessions until flagged, 5/s, silent address", METHODS),
+    ("told", "… and begun by the newest event told", ["edet"]),
     ("gone", "… and gone out until the record arrived", METHODS),
     ("block", "median sessions until blocked", ["edet"]),
     ("delay", "delay in event time (arrival), median", METHODS),
+    ("episodes", "recall, episodes of 2,000 sessions and more in 10 minutes", METHODS),
     ("recall", "recall, 5/s for 20 minutes", METHODS),
     ("recall2000", "recall, 2,000 in 10 minutes and no more", METHODS),
     ("web", "median, 5/s on top of a light web host", METHODS),
@@ -356,7 +374,7 @@ def print_main(figures, rates):
                 lines.append([words if method == "edet" else "", METHODS[method]] +
                              [cell_of(figures, rate, method, key) for rate in rates])
         if key in WANTED:
-            lines.append(["", "wanted, at most" if not key.startswith("recall") else
+            lines.append(["", "wanted, at most" if key != "episodes" else
                           "wanted, at least"] + [WANTED[key].get(rate, "–") for rate in rates])
     print_table(["", "method"] + [f"1:{rate}" for rate in rates], lines)
 
@@ -405,9 +423,12 @@ def print_survival(figures, rates):
     """Days that chance alone should explain, by their highest evidence."""
     print("survival of the daily highest evidence on null days: older than 21 days, no event that "
           "day or the day before,\nhardly growing; share (count) of the unit-days of addresses "
-          "that mail; ! more than promised, beyond the slack of\nchance (1 in 1,000)\n")
-    for hard in (False, True):
-        totals = {rate: figures.survival(rate, hard) for rate in rates}
+          "that mail; ! more than promised, beyond the slack of\nchance (1 in 1,000). Below them "
+          "the first three days of addresses, of which nothing is known\n")
+    for title, hard, days in (("all but hard classes", False, "null"),
+                              ("hard classes", True, "null"),
+                              ("first days, all but hard classes", False, "cold")):
+        totals = {rate: figures.survival(rate, hard, days) for rate in rates}
         if not all(total.get("unit_days") for total in totals.values()):
             continue
         lines = [["unit-days", "–"] + [short(totals[rate]["unit_days"]) for rate in rates]]
@@ -419,8 +440,7 @@ def print_survival(figures, rates):
                 beyond = "!" if exceeds(count, promised * days) else ""
                 cells.append(f"{count / days:.2g} ({count}) {beyond}" if count else "0")
             lines.append([f"{evidence}", f"{promised:.0e}"] + cells)
-        print_table(["evidence, hard classes" if hard else "evidence, all but hard classes",
-                     "promised"] + [f"1:{rate}" for rate in rates], lines)
+        print_table([f"evidence, {title}", "promised"] + [f"1:{rate}" for rate in rates], lines)
 
 
 def as_json(figures, rates):

@@ -28,19 +28,20 @@ static guint begun_until(const Spam *spam, gint64 at_ns)
 }
 
 void tally_say(Tally *tally, const Cast *cast, const Spam *spam, guint life, SaidKind kind,
-               gint64 at_ns, gint64 arrival_ns)
+               const SaidTimes *at)
 {
     Said *said = &tally->said[life];
-    gint64 day = at_ns / DAY_NS - FIRST_DAY;
+    gint64 day = at->event_ns / DAY_NS - FIRST_DAY;
     if (day >= 0 && day < 64)
         said->days[kind] |= G_GUINT64_CONSTANT(1) << day;
-    if (spam[life].n == 0 || said->until[kind] > 0 || at_ns < spam[life].start_ns[0])
+    if (spam[life].n == 0 || said->until[kind] > 0 || at->newest_ns < spam[life].start_ns[0])
         return;
     gint64 first_ns = spam[life].start_ns[0];
-    said->until[kind] = begun_until(&spam[life], at_ns);
-    said->event_s[kind] = (double)(at_ns - first_ns) / 1e9;
-    said->arrival_s[kind] = (double)(arrival_ns - first_ns) / 1e9;
-    said->gone[kind] = begun_until(&spam[life], arrival_ns);
+    said->until[kind] = MAX(begun_until(&spam[life], at->event_ns), 1);
+    said->told[kind] = begun_until(&spam[life], at->newest_ns);
+    said->event_s[kind] = (double)(at->event_ns - first_ns) / 1e9;
+    said->arrival_s[kind] = (double)(at->arrival_ns - first_ns) / 1e9;
+    said->gone[kind] = begun_until(&spam[life], at->arrival_ns);
 }
 
 /* --- what it comes to ---------------------------------------------------------------------- */
@@ -114,6 +115,11 @@ static double block_until(const Said *said)
     return (double)said->until[SAID_BLOCK];
 }
 
+static double flag_told(const Said *said)
+{
+    return (double)said->told[SAID_FLAG];
+}
+
 static double flag_gone(const Said *said)
 {
     return (double)said->gone[SAID_FLAG];
@@ -134,6 +140,7 @@ static void print_trials(const Tally *tally, guint from, guint to, GString *out)
 {
     print_list(out, "flag_until", tally, from, to, flag_until);
     print_list(out, "block_until", tally, from, to, block_until);
+    print_list(out, "flag_told", tally, from, to, flag_told);
     print_list(out, "flag_gone", tally, from, to, flag_gone);
     print_list(out, "flag_event_s", tally, from, to, flag_event_s);
     print_list(out, "flag_arrival_s", tally, from, to, flag_arrival_s);
