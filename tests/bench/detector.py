@@ -255,7 +255,7 @@ class Figures:
         return total
 
     def episodes(self, rate, method):
-        """Recall of all episodes of 2,000 sessions and more in 10 minutes, from silent addresses."""
+        """Recall of all episodes of 2,000 sessions and more in 10 minutes."""
         found = [self.trials(rate, method, name) for name in EPISODES]
         found = [trials["recall"] for trials in found if trials is not None]
         if not found:
@@ -340,7 +340,8 @@ def cell_of(figures, rate, method, key):
     return spread(trials[what])
 
 
-SPAM_ROWS = {"flag": ("spam-5", "flag_until"), "told": ("spam-5", "flag_told"), "gone": ("spam-5", "flag_gone"),
+SPAM_ROWS = {"flag": ("spam-5", "flag_until"), "told": ("spam-5", "flag_told"),
+             "gone": ("spam-5", "flag_gone"),
              "block": ("spam-5", "block_until"), "delay": ("spam-5", "delay"),
              "recall": ("spam-5", "recall"), "recall2000": ("spam-2000", "recall"),
              "web": ("spam-on-web", "flag_until"), "slow": ("spam-slow", "flag_until")}
