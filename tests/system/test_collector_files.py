@@ -3,9 +3,11 @@
 
 import os
 import pty
+import socket
 import struct
 import subprocess
 
+from exports import FIELDS, template
 from test_collector import EXPORT_S, LAB, TEMPLATE, data, flows_of, ipfix, record
 from waiting import until
 
@@ -65,6 +67,23 @@ def test_several_messages_in_one_payload(runner, work_dir):
     done = read(runner, path)
     assert len(flows_of(done.stdout)) == 3
     assert "3 records, 3 flows written, 1 items not used" in done.stderr
+
+
+def test_a_customer_behind_a_nat_is_known_by_our_address(runner, work_dir):
+    """An inner address of ours nowhere; the outer one is; and a NAT of somebody else."""
+    def through(outer):
+        return record(source="10.0.0.5") + socket.inet_aton(outer) + struct.pack("!H", 1024)
+    path = work_dir / "nat.pcap"
+    path.write_bytes(capture_of(ipfix(template(256, *FIELDS, (225, 4), (227, 2)),
+                                      data(through("198.18.0.7"), through("192.0.2.9")))))
+    done = runner.run("postern-collector", "--read", path, "--publish", "smtp", "--networks",
+                      "198.18.0.0/15", "--output", "json:-")
+    flow, = flows_of(done.stdout)
+    assert (flow["src_addr"], flow["src_port"], flow["direction"]) == ("198.18.0.7", 1024, "out")
+    assert (flow["nat_src_addr"], flow["nat_src_port"]) == ("10.0.0.5", 40000)
+    as_sent, other = flows_of(read(runner, path).stdout)
+    assert (as_sent["src_addr"], as_sent["nat_src_addr"]) == ("10.0.0.5", "198.18.0.7")
+    assert other["nat_src_addr"] == "192.0.2.9"
 
 
 def piped(programs, content, *arguments):
