@@ -187,9 +187,9 @@ static GByteArray *forms(guint16 version)
         {F(322, 4), F(161, 4)}, {F(158, 4), F(325, 8)}, {F(152, 8), F(153, 8)},
     };
     Export e = export_new((Export){.version = version, .domain = 1, .uptime_ms = 100000});
-    for (guint16 i = 0; i < G_N_ELEMENTS(pairs); i++) {
-        export_template(&e, 320 + i, pairs[i][0], pairs[i][1]);
-        export_data(&e, 320 + i);
+    for (guint i = 0; i < G_N_ELEMENTS(pairs); i++) {
+        export_template(&e, (guint16)(320 + i), pairs[i][0], pairs[i][1]);
+        export_data(&e, (guint16)(320 + i));
         for (guint k = 0; k < 2; k++) {
             guint64 ms = (EXPORT_S - 5 + k) * G_GUINT64_CONSTANT(1000);
             guint16 id = pairs[i][k].id;
