@@ -188,6 +188,9 @@ static PstCsvItem read_header(PstCsv *csv, GError **error)
     for (guint i = 0; i < csv->n_columns; i++) {
         const char *name = g_ptr_array_index(csv->fields, i);
         int row = find_column(csv, name);
+        if (row < 0 && csv->n_columns == 1 && strpbrk(name, ";\t|") != NULL)
+            return fail(csv, csv->begun_line, error,
+                        "its fields are not separated by commas: save it as CSV with commas");
         if (row < 0)
             return fail(csv, csv->begun_line, error, "unknown column \"%s\"; the columns are %s",
                         name, known);

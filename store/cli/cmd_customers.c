@@ -36,7 +36,8 @@ static const char description[] =
     "partial: a bad line is named and nothing is changed. More than 10 % of the addresses removed\n"
     "is refused without --force (setting import.max_removed_percent). A net wider than one of our\n"
     "networks is refused without --allow-wide: all in it that has no nearer owner would be that\n"
-    "customer's. The same file again changes nothing.\n"
+    "customer's. The same file again changes nothing. Imports wait for one another; who was asked\n"
+    "about a difference that is no longer the one is told so, and nothing is changed.\n"
     "\n"
     "Example:\n"
     "  postern customers import customers.csv --database …\n"
@@ -289,16 +290,32 @@ static gboolean show_diff(PstPg *pg, gboolean *out_any, GError **error)
     return TRUE;
 }
 
-static gboolean apply(PstPg *pg, const Options *options, GError **error)
+/* @seen names the difference that a person is asked about; NULL: nobody is. */
+static gboolean apply(PstPg *pg, const Options *options, const char *seen, GError **error)
 {
     g_autofree char *actor = cli_actor();
     g_auto(PstPgParams) p = pst_pg_params();
     pst_pg_add_bool(&p, options->force);
     pst_pg_add_text(&p, actor);
-    if (!pst_pg_run(pg, "SELECT postern.customers_import_apply($1, $2)", &p, NULL, error))
+    pst_pg_add_text(&p, seen);
+    g_autoptr(PstPgRows) rows = pst_pg_query(
+        pg, "SELECT postern.customers_import_apply($1, $2, $3) - 'note' = '{}'", &p, error);
+    if (rows == NULL)
         return FALSE;
-    printf("done\n");
+    printf("%s\n",
+           pst_pg_bool(rows, 0, 0) ? "nothing left to change: another import was faster" : "done");
     return TRUE;
+}
+
+/* Asks about the difference that was shown. While it waits for the answer others may import. */
+static gboolean ask_and_apply(PstPg *pg, const Options *options, GError **error)
+{
+    if (options->yes)
+        return apply(pg, options, NULL, error);
+    g_autoptr(PstPgRows) seen =
+        pst_pg_query(pg, "SELECT postern.customers_import_digest()", NULL, error);
+    return seen != NULL && cli_confirm(FALSE, "Apply this?", error) &&
+           apply(pg, options, pst_pg_text(seen, 0, 0), error);
 }
 
 static int import(PstPg *pg, char **args, gpointer user, GError **error)
@@ -316,7 +333,7 @@ static int import(PstPg *pg, char **args, gpointer user, GError **error)
     }
     if (!any || options->dry_run)
         return PST_EXIT_DONE;
-    if (!cli_confirm(options->yes, "Apply this?", error) || !apply(pg, options, error)) {
+    if (!ask_and_apply(pg, options, error)) {
         name_file(args[0], error);
         return PST_EXIT_FAILED;
     }

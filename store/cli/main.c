@@ -7,7 +7,7 @@
 
 static const CliCommand commands[] = {
     {"schema", "install, upgrade or look at the database's schema", cmd_schema},
-    {"networks", "our own address space: add, list, export for the collector", cmd_networks},
+    {"networks", "our own address space: add, end, list, export for the collector", cmd_networks},
     {"customers", "import customers, their addresses and contacts from a CSV file", cmd_customers},
     {"mail", "what customers are told: preview", cmd_mail},
     {"reporters", "whose complaints count: add, list", cmd_reporters},

@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The operator's command on a real database: networks, customers, reporters, addresses, mode."""
 
+import os
+import pty
+
 import pytest
 
 from desk import CUSTOMERS, ENGLISH, GERMAN, STRANGER, Desk
+from waiting import until
 
 
 @pytest.fixture
@@ -61,6 +65,38 @@ def test_a_network_wider_than_any_hosters_is_asked_back(bare, net, limit):
 def test_not_even_who_insists_owns_the_internet(bare, net):
     bare.cli("networks", "add", net, "--allow-wide", status=1)
     assert bare.query("SELECT 1 FROM postern.network") == []
+
+
+def test_a_network_that_is_sold_is_shown_ended_after_a_yes_and_opened(desk):
+    desk.value("SELECT postern.apply_verdict(%s)", desk.verdict(GERMAN))
+    desk.dispatch("enforce")
+    applied = "SELECT applied_action FROM postern.enforcement WHERE unit = %s"
+    until(lambda: desk.value(applied, GERMAN) == "block_ports", "closed")
+    asked = desk.cli("networks", "end", "192.0.2.0/24", status=1)
+    for words in ("192.0.2.0/24, ours always", "2 nets in it are assigned", "2 customers",
+                  f"1 units are blocked (or about to be frozen): they are opened in the network: "
+                  f"{GERMAN}"):
+        assert words in asked.stdout, asked.stdout
+    assert "say --yes" in asked.stderr
+    assert desk.value("SELECT count(*) FROM postern.networks_in_force") == 1
+    done = desk.cli("networks", "end", "192.0.2.0/24", "--yes")
+    assert "ended" in done.stdout and "networks export" in done.stdout
+    until(lambda: desk.value(applied, GERMAN) == "open", "opened, without waiting for a comparison")
+    assert desk.state(GERMAN) == "blocked", "what was decided stays on record"
+    for net in ("192.0.2.0/24", "192.0.2.0/25"):
+        assert "is no network of ours now" in desk.cli("networks", "end", net, "--yes",
+                                                       status=1).stderr
+    assert "added" in desk.cli("networks", "add", "192.0.2.0/24").stdout
+    until(lambda: desk.value(applied, GERMAN) == "block_ports", "bought back: closed again")
+
+
+def test_half_of_a_network_that_is_also_declared_by_itself_stays(desk):
+    desk.cli("networks", "add", "192.0.2.0/28")
+    desk.value("SELECT postern.apply_verdict(%s)", desk.verdict(GERMAN))
+    text = desk.cli("networks", "end", "192.0.2.0/24", "--yes").stdout
+    assert "stays ours: 192.0.2.0/28" in text and "1 nets in it" in text
+    assert "blocked" not in text
+    assert desk.value("SELECT postern.is_ours(%s, postern.now())", GERMAN)
 
 
 def test_nothing_to_export_is_an_error_and_writes_no_file(bare):
@@ -166,6 +202,72 @@ def test_a_net_as_wide_as_a_network_of_ours_is_fine(desk):
     """Also where a narrower network lies in the wider one."""
     desk.cli("networks", "add", "192.0.2.128/25")
     desk.import_csv(WIDE.format(net="192.0.2.0/24"), "--force")
+
+
+@pytest.mark.parametrize("change", [
+    lambda text: "\ufeff" + text, lambda text: text.replace("\n", "\r\n"),
+    lambda text: text.rstrip("\n"), lambda text: "# our list\n\n" + text + "\n\n"])
+def test_what_spreadsheets_do_to_a_file_does_no_harm(desk, change):
+    assert "nothing to change" in desk.import_csv(change(CUSTOMERS)).stdout
+
+
+@pytest.mark.parametrize("text, words", [
+    (CUSTOMERS.replace(",", ";"), ":1: its fields are not separated by commas"),
+    (CUSTOMERS.replace(",", "\t"), ":1: its fields are not separated by commas"),
+    (CUSTOMERS.encode("latin-1"), ":2: not UTF-8"), (CUSTOMERS.encode("utf-16"), ":1: not UTF-8"),
+    (CUSTOMERS[:-30], ":3: 6 fields, the header has 8"),
+    (CUSTOMERS + CUSTOMERS, ':4: net "net" is no network'),
+])
+def test_what_spreadsheets_break_is_named_with_a_remedy(desk, text, words):
+    before = everything(desk)
+    assert words in desk.import_csv(text, status=1).stderr
+    assert everything(desk) == before
+
+
+LOCK = "SELECT pg_advisory_{}(hashtext('postern.customers_import'))"
+
+
+def waiting_imports(desk):
+    return desk.value("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+
+
+def test_two_imports_at_the_same_instant_wait_for_one_another(desk):
+    """Both have shown their difference and want to apply it; one of them is first."""
+    files = []
+    for number, name in enumerate(("One", "Two")):
+        files.append(desk.folder / f"{number}.csv")
+        files[-1].write_text(CUSTOMERS + "".join(
+            f"192.0.2.{n},C-{n},{name} {n},,,,,\n" for n in range(32, 132)))
+    with desk.cluster.connect(desk.database) as gate:
+        gate.execute(LOCK.format("lock"))
+        both = [desk.runner.start("postern", "customers", "import", file, "--yes", "--database",
+                                  desk.conninfo()) for file in (*files, files[0])]
+        until(lambda: waiting_imports(desk) == 3, "all wait")
+        gate.execute(LOCK.format("unlock"))
+        assert [program.wait() for program in both] == [0, 0, 0], both[0].stderr + both[1].stderr
+    names = desk.query("SELECT DISTINCT split_part(name, ' ', 1) FROM postern.customer"
+                       " WHERE id NOT IN ('C-1', 'C-2')")
+    assert len(names) == 1, "one whole list, not some of each"
+    assert desk.value("SELECT count(*) FROM postern.ip_assignment WHERE upper_inf(during)") == 102
+    imports = desk.value("SELECT count(*) FROM postern.audit_event WHERE event = 'import'")
+    told = sum("another import was faster" in program.stdout for program in both)
+    assert imports - 1 + told == 3
+
+
+def test_who_was_asked_about_another_difference_is_told_so(desk):
+    file = desk.folder / "asked.csv"
+    file.write_text(CUSTOMERS + "192.0.2.32/28,C-3,New One,,,,,\n")
+    terminal, other_end = pty.openpty()
+    program = desk.runner.start("postern", "customers", "import", file, "--database",
+                                desk.conninfo(), stdin=other_end)
+    until(lambda: "Apply this?" in program.stderr, "it asks")
+    desk.import_csv(CUSTOMERS.replace("srv-2", "srv-3"))
+    os.write(terminal, b"y\n")
+    assert program.expect_failure().wait() == 1
+    assert "somebody else has changed the customers" in program.stderr
+    assert desk.value("SELECT count(*) FROM postern.customer") == 2
+    os.close(terminal)
+    os.close(other_end)
 
 
 def test_words_of_a_file_are_data_and_never_sql(desk):
