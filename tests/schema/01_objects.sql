@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- Every object says what it is, belongs to the owner, and gives nothing away.
 \ir support.sql
-SELECT plan(10);
+SELECT plan(11);
 
 SELECT is_empty($$ SELECT c.oid::regclass FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
                     WHERE n.nspname IN ('postern', 'api_v1') AND c.relkind IN ('r', 'p', 'v', 'S')
@@ -11,6 +11,9 @@ SELECT is_empty($$ SELECT c.oid::regclass FROM pg_class c JOIN pg_namespace n ON
 SELECT is_empty($$ SELECT p.oid::regprocedure FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
                     WHERE n.nspname IN ('postern', 'api_v1') AND obj_description(p.oid, 'pg_proc') IS NULL $$,
     'every function has a comment');
+SELECT is_empty($$ SELECT c.oid::regclass, a.attname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+                    WHERE c.relnamespace = 'api_v1'::regnamespace AND c.relkind IN ('v', 'm') AND col_description(c.oid, a.attnum) IS NULL $$,
+    'every column of api_v1 has a comment');
 SELECT is_empty($$ SELECT c.oid::regclass, pg_get_userbyid(c.relowner) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
                     WHERE n.nspname IN ('postern', 'api_v1') AND pg_get_userbyid(c.relowner) <> 'postern_owner'
                       AND c.relname NOT LIKE 'schema_migration%' $$,

@@ -44,6 +44,31 @@ def warn(desk, unit, number):
     assert desk.value("SELECT postern.apply_complaint(%s)", complaint) == "warned"
 
 
+def more_history(desk):
+    """Somebody's neighbourhood, a complaint about nobody, a quiet router, an exemption, a shadow."""
+    desk.query("UPDATE postern.verdict SET reasons = reasons || '[{\"name\": \"neighbourhood\"}]'"
+               " WHERE unit = %s", GERMAN)
+    desk.value("SELECT postern.apply_complaint(%s)", desk.complaint("203.0.113.77", 3))
+    desk.query("INSERT INTO postern.exporter_ledger VALUES"
+               " ('203.0.113.9', 7, 1, 9, 9, 10, 0, 0, now() - interval '1 minute'),"
+               " ('203.0.113.10', 0, 1, 9, 9, 9, 0, 0, now() - interval '1 hour')")
+    desk.query("SELECT postern.ip_exempt('192.0.2.3', 500, now() + interval '1 day',"
+               " 'newsletter', 'alice')")
+    desk.query("SELECT postern.never_block_add('192.0.2.4', 'our relay', 'alice')")
+    desk.query("INSERT INTO postern.shadow_action (case_id, unit, customer, action, at, reason)"
+               " SELECT id, unit, customer, 'warned', now(), 'Two.' FROM postern.spam_case"
+               " WHERE unit = %s AND closed_at IS NULL", OLD)
+    desk.query("UPDATE postern.outbox SET accepted_at = created_at + interval '1 minute',"
+               " state = 'done' WHERE unit = %s AND kind = 'warning'", OLD)
+    # Three blocks within the hour, each soon after the release before.
+    desk.query("INSERT INTO postern.block (unit, customer, case_id, scope, ports, during, level,"
+               " hold_until, cause, reason, actor, released_by)"
+               " SELECT unit, customer, case_id, scope, ports, tstzrange(now() - minutes, now() -"
+               " minutes + interval '5 minutes'), level, now(), cause, reason, actor, 'customer'"
+               " FROM postern.block, unnest(ARRAY['60 minutes', '45 minutes', '30 minutes']"
+               "::interval[]) AS minutes WHERE unit = %s", AGAIN)
+
+
 @pytest.fixture
 def history(desk):
     number = block(desk, ALARM)
@@ -72,6 +97,7 @@ def history(desk):
                GERMAN, ENGLISH, ENGLISH)
     desk.query("INSERT INTO postern.exporter_loss (hour, exporter, domain, received, lost_network)"
                " VALUES (date_trunc('hour', now()), '203.0.113.9', 7, 9800, 200)")
+    more_history(desk)
     desk.query("SELECT postern.raise_alarm('no-contact', 'C-9', 'nobody to write to')")
     return desk
 
@@ -96,7 +122,7 @@ ANSWERS = {
     "What is known about this net?": (
         "unit state level blocks",
         [(GERMAN, "blocked", 1, 1), (ALARM, "clear", 0, 1), (OLD, "warned", 1, 1),
-         (AGAIN, "blocked", 1, 1), (UNHEARD, "warned", 0, 0)]),
+         (AGAIN, "blocked", 1, 4), (UNHEARD, "warned", 0, 0)]),
     "Who will miss a deadline today and has been blocked before?": (
         "unit customer blocks_before then_scope", [(OLD, "C-2", 1, "ports")]),
     "Which warnings wait for a person?": ("unit state", [(UNHEARD, "suspended")]),
@@ -104,7 +130,8 @@ ANSWERS = {
         "customer false_alarms units last_reason", [("C-1", 1, (ALARM,), "cleaned up")]),
     "How often are we wrong, by rule?": (
         "cause band pair blocks false_positives false_positive_percent",
-        [("verdict", "block", "smtp", 2, 0, 0), ("verdict", "block", "smtp", 1, 1, 100),
+        [("verdict", "-", "-", 3, 0, 0), ("verdict", "block", "smtp", 2, 0, 0),
+         ("verdict", "block", "smtp", 1, 1, 100),
          ("verdict", "block", "smtp", 1, 0, 0)]),
     "How long from the first spam to the block?": (
         "blocks median p95", [(2, 60, 60), (1, 60, 60), (1, 60, 60)]),
@@ -112,7 +139,7 @@ ANSWERS = {
         "unit customer sessions destinations failed_share state",
         [(GERMAN, "C-1", 420, 380, 0.25, "blocked"), (OLD, "C-2", 10, 5, 0, "warned")]),
     "Who keeps coming back?": (
-        "customer blocks units highest_level open_now", [("C-2", 2, 2, 1, 1)]),
+        "customer blocks units highest_level open_now", [("C-2", 5, 2, 1, 1)]),
     "Which mails did not arrive?": (
         "kind customer state code detail", [("warning", "C-2", "failed", 550, "not wanted")]),
     "What does the network not do yet that it should?": (
@@ -121,13 +148,38 @@ ANSWERS = {
         "unit band action", [(STRANGER, "flag", "unassigned")]),
     "Who complains, and how much of it counts?": (
         "reporter enrolled complaints counted authenticated_percent",
-        [("reporter.example", True, 2, 2, 100)]),
+        [("reporter.example", True, 3, 2, 100)]),
     "What did we not see?": (
         "exporter domain received lost lost_percent", [("203.0.113.9", 7, 9800, 200, 2)]),
     "What has to be looked at?": (
         "kind subject times", [("order-failed", f"null: {GERMAN}", 1), ("no-contact", "C-9", 1)]),
     "Who did what to this address?": (
         "event from_state to_state", [("verdict_block", "clear", "blocked")]),
+    "Whose is this address, and who is written to?": (
+        "net customer service_name contacts",
+        [("192.0.2.0/28", "C-1", "vps-1",
+          ("abuse:post@mueller.example", "owner:chef@mueller.example"))]),
+    "Which /24s are bad this week?": (
+        "net units customers blocks worst", [("192.0.2.0/24", 5, 2, 4, 950)]),
+    "Who spreads his spam over many addresses?": (
+        "customer net units", [("C-1", "192.0.2.0/24", 1)]),
+    "Which customers had three blocks within 90 days?": (
+        "customer blocks units", [("C-2", 4, 1)]),
+    "Who was released too early?": (
+        "unit customer released_by", 3 * [(AGAIN, "C-2", "customer")]),
+    "Which warnings bounced, so that no deadline runs?": (
+        "unit customer contact_email code", [(UNHEARD, "C-2", "desk@example.org", 550)]),
+    "Do warnings help?": ("category warnings heeded missed", [("spam", 2, 0, 0)]),
+    "Which complaints did nobody hear of, and why?": (
+        "action complaints addresses", [("not-ours", 1, 1)]),
+    "How long from a complaint to our mail?": ("cases", [(1,)]),
+    "Which router has gone quiet?": (
+        "exporter domain protocol received", [("203.0.113.10", 0, "NetFlow v9", 0)]),
+    "Who may send much, and until when?": (
+        "net kind ceiling reason",
+        [("192.0.2.3", "volume", 500, "newsletter"), ("192.0.2.4", "never", None, "our relay")]),
+    "What would have been done in shadow mode?": (
+        "unit customer action reason", [(OLD, "C-2", "warned", "Two.")]),
 }
 
 
@@ -137,7 +189,8 @@ def plain(value):
         return tuple(plain(one) for one in value)
     if isinstance(value, datetime.timedelta):
         return int(value.total_seconds())
-    return str(value) if isinstance(value, ipaddress.IPv4Address) else value
+    is_address = isinstance(value, (ipaddress.IPv4Address, ipaddress.IPv4Network))
+    return str(value) if is_address else value
 
 
 def ask(desk, query, names):
