@@ -53,6 +53,16 @@ static void log_end(const char *path, const char *how, const WorkerReport *befor
             seconds, pst_quantity(records / seconds, "records", rate));
 }
 
+/* Packets of the traffic itself are what one has at hand as often as exports. */
+static void explain_nothing(const char *path, const WorkerReport *before, const WorkerReport *after)
+{
+    if (after->datagrams == before->datagrams && after->dropped > before->dropped)
+        pst_log(PST_LOG_WARN, path,
+                "holds no flow exports: if these are packets of the traffic itself, make flows of "
+                "them first, such as softflowd -r FILE -v 10 -n 127.0.0.1:2055 beside "
+                "postern-collector --listen udp://127.0.0.1:2055 --publish all --output json:-");
+}
+
 gboolean reader_file(PstRun *run, Worker *worker, const char *path, guint32 session, GError **error)
 {
     g_autoptr(Capture) capture = capture_open(path, error);
@@ -73,6 +83,7 @@ gboolean reader_file(PstRun *run, Worker *worker, const char *path, guint32 sess
     pst_progress_end(&progress, capture_position(capture));
     const char *how = pst_run_stopping(run) ? "stopped" : failure != NULL ? "broken off" : "read";
     log_end(path, how, &before, &after, pst_mono_now().ns - progress.started_ns);
+    explain_nothing(path, &before, &after);
     if (failure == NULL)
         return TRUE;
     g_propagate_prefixed_error(error, g_steal_pointer(&failure), "%s: ", path);

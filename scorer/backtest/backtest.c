@@ -86,7 +86,9 @@ static gboolean read_file(Backtest *b, const char *path, GError **error)
 static gboolean check(const Backtest *b, GError **error)
 {
     const BacktestCounts *c = &b->counts;
-    if (c->flows == 0 && c->refused > 0)
+    if (c->flows == 0 && c->refused == 0)
+        g_set_error(error, PST_ERROR, PST_ERROR_DATA, "there is no flow in the input");
+    else if (c->flows == 0)
         g_set_error(error, PST_ERROR, PST_ERROR_DATA,
                     "nothing in the input is a flow: expected one JSON object a line, as "
                     "postern-collector --output json:- prints, or batches of our protobuf; for "

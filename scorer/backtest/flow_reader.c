@@ -183,12 +183,46 @@ static FlowRead next_protobuf(FlowReader *r, PstFlow *out_flow, PstHeartbeat *ou
     }
 }
 
+#define CAPTURE                                                                                    \
+    "a capture: give it to postern backtest, or to postern-collector --read FILE --publish all "   \
+    "--output json:- | postern-scorer --backtest -"
+
+/* What begins like this is not ours; nor does any batch. */
+static const struct {
+    gsize len;
+    const char *bytes, *what;
+} others[] = {
+    {4, "\xd4\xc3\xb2\xa1", CAPTURE},
+    {4, "\xa1\xb2\xc3\xd4", CAPTURE},
+    {4, "\x4d\x3c\xb2\xa1", CAPTURE},
+    {4, "\xa1\xb2\x3c\x4d", CAPTURE},
+    {4, "\x0a\x0d\x0d\x0a", CAPTURE},
+    {2, "\x00\x0a", "an IPFIX file: give it to postern backtest, with a name that ends in .ipfix"},
+    {2, "\x0c\xa5",
+     "a file of nfcapd: nfreplay sends it to a postern-collector --listen ... "
+     "--output json:FILE"},
+    {2, "\x1f\x8b", "compressed: zcat FILE | postern-scorer --backtest -"},
+    {4, "\x28\xb5\x2f\xfd", "compressed: zstdcat FILE | postern-scorer --backtest -"},
+};
+
+static gboolean is_ours(const FlowReader *r, GError **error)
+{
+    for (gsize i = 0; i < G_N_ELEMENTS(others); i++)
+        if (r->end >= others[i].len && memcmp(r->window, others[i].bytes, others[i].len) == 0) {
+            g_set_error(error, PST_ERROR, PST_ERROR_DATA, "%s is %s", r->path, others[i].what);
+            return FALSE;
+        }
+    return TRUE;
+}
+
 FlowRead flow_reader_next(FlowReader *r, PstFlow *out_flow, PstHeartbeat *out_beat, GError **error)
 {
     if (r->form == FORM_UNKNOWN) {
         while (!r->ended && r->end < 64)
             if (!fill(r, error))
                 return FLOW_READ_FAILED;
+        if (!is_ours(r, error))
+            return FLOW_READ_FAILED;
         r->form = form_of(r);
     }
     return r->form == FORM_JSON ? next_json(r, out_flow, error)

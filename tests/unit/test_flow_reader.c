@@ -153,6 +153,31 @@ Test(flow_reader, a_batch_that_begins_like_json_is_a_batch)
     cr_assert_eq(read_all(bytes, n).flows, 1);
 }
 
+Test(flow_reader, what_is_of_another_kind_is_named_with_a_way_to_read_it)
+{
+    static const struct {
+        const char *bytes;
+        gsize len;
+        const char *way;
+    } kinds[] = {
+        {"\xd4\xc3\xb2\xa1\x02\0\x04\0", 8, "a capture"},
+        {"\x0a\x0d\x0d\x0a", 4, "a capture"},
+        {"\x1f\x8b\x08", 3, "zcat"},
+        {"\0\x0a\0\x10", 4, "IPFIX"},
+        {"\x0c\xa5\x02", 3, "nfreplay"},
+    };
+    for (gsize i = 0; i < G_N_ELEMENTS(kinds); i++) {
+        cr_assert(g_file_set_contents(path, kinds[i].bytes, (gssize)kinds[i].len, NULL));
+        g_autoptr(FlowReader) reader = flow_reader_open(path, NULL);
+        g_autoptr(GError) error = NULL;
+        PstFlow flow;
+        PstHeartbeat beat;
+        cr_assert_eq(flow_reader_next(reader, &flow, &beat, &error), FLOW_READ_FAILED);
+        cr_assert(g_error_matches(error, PST_ERROR, PST_ERROR_DATA));
+        cr_assert_not_null(strstr(error->message, kinds[i].way), "%s", error->message);
+    }
+}
+
 Test(flow_reader, a_file_that_is_not_there_is_named)
 {
     g_autoptr(GError) error = NULL;
