@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /* Flows out of files and pipes, for backtests: JSON lines (the collector's and goflow2's), or our
- * protobuf batches one after another. The first bytes tell which. Memory is constant. What flows and
- * traffic are usually kept in otherwise is named, with a way to read it. */
+ * protobuf batches one after another. The first bytes tell which. Memory is constant. What flows
+ * and traffic are usually kept in otherwise is named, with a way to read it. */
 #include "codec.h"
 #include "postern/error.h"
 

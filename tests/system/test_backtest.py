@@ -3,10 +3,14 @@
 the same, a second configuration stands beside the first, the curve is drawn."""
 
 import json
+import struct
 import xml.etree.ElementTree
 
 import pytest
 
+from conftest import ROOT
+
+DEMO = ROOT / "deploy" / "demo"
 BOTS = ("--class", "spam-5", "--class", "web-host", "--addresses", "2000", "--trials", "2")
 
 
@@ -83,6 +87,23 @@ def test_a_second_configuration_that_is_wrong_is_named(runner, work_dir):
     assert "belong to --backtest" in runner.run(
         "postern-scorer", "--bus", "embedded:/x", "--database", "dbname=x", "--svg", "x.svg",
         status=2).stderr
+
+
+def test_captures_are_read_by_the_operators_command_and_named_by_the_scorer(runner, work_dir):
+    lab, networks = DEMO / "lab.pcap", DEMO / "networks.txt"
+    done = runner.run("postern", "backtest", "--networks", networks, "--format", "json", lab)
+    *verdicts, _ = map(json.loads, done.stdout.splitlines())
+    truth = json.loads((DEMO / "truth.json").read_text())["hosts"].values()
+    assert units(verdicts, "flag") == sorted(one["unit"] for one in truth
+                                             if one["must"] == "blocked")
+    assert "postern backtest" in runner.run("postern-scorer", "--backtest", lab, status=1).stderr
+    # A capture of traffic instead of exports: one empty frame.
+    traffic = work_dir / "traffic.pcap"
+    traffic.write_bytes(struct.pack("<IHHiIIIIIII", 0xa1b2c3d4, 2, 4, 0, 0, 65535, 1,
+                                    1313658000, 0, 60, 60) + bytes(60))
+    said = runner.run("postern", "backtest", "--networks", networks, traffic, status=1).stderr
+    assert "holds no flow exports" in said and "softflowd" in said
+    assert "no flow in the input" in said
 
 
 def test_the_curve_is_drawn(runner, work_dir):
