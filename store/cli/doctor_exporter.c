@@ -14,7 +14,7 @@ static const struct {
 } losses[] = {
     {"before our socket", "look for drops on the way, and at the exporter's own counters"},
     {"in the socket's queue", "raise the collector's rcvbuf and net.core.rmem_max"},
-    {"malformed", "the collector's log names the exporter and what is wrong"},
+    {"as malformed", "the collector's log names the exporter and what is wrong"},
     {"without a template", "let the exporter send its templates more often"},
     {"not admitted", "add the exporter to the collector's list, or silence it"},
     {"in the collector's queue", "the bus was away for longer than memory lasts: give the "
@@ -93,7 +93,9 @@ static char *in_words(double s)
         return g_strdup_printf("%.1f s", positive);
     if (positive < 7200)
         return g_strdup_printf("%.0f min", positive / 60);
-    return g_strdup_printf("%.0f h", positive / 3600);
+    if (positive < 172800)
+        return g_strdup_printf("%.0f h", positive / 3600);
+    return g_strdup_printf("%.0f days", positive / 86400);
 }
 
 static void tell_state(Doctor *doctor, const PstPgRows *rows, int i)
