@@ -56,7 +56,7 @@
 
 /* clang-format off */
 static const Element elements[] = {
-    NUMBER(1, bytes, PST_HAS_BYTES, 3, "octetDeltaCount"),
+    NUMBER(1, bytes, PST_HAS_BYTES, 4, "octetDeltaCount"),
     NUMBER(2, packets, PST_HAS_PACKETS, 3, "packetDeltaCount"),
     NUMBER(4, proto, PST_HAS_PROTO, 0, "protocolIdentifier"),
     NUMBER(5, tos, PST_HAS_TOS, 0, "ipClassOfService"),
@@ -75,7 +75,7 @@ static const Element elements[] = {
     ADDRESS(18, ADDR4, next_hop, 1, "bgpNextHopIPv4Address"),
     RAWNUMBER(21, RAW_END_UPTIME_MS, 0, "flowEndSysUpTime"),
     RAWNUMBER(22, RAW_START_UPTIME_MS, 0, "flowStartSysUpTime"),
-    NUMBER(23, bytes, PST_HAS_BYTES, 0, "postOctetDeltaCount"),
+    NUMBER(23, bytes, PST_HAS_BYTES, 1, "postOctetDeltaCount"),
     NUMBER(24, packets, PST_HAS_PACKETS, 0, "postPacketDeltaCount"),
     ADDRESS(27, ADDR6, src_addr, 0, "sourceIPv6Address"),
     ADDRESS(28, ADDR6, dst_addr, 0, "destinationIPv6Address"),
@@ -103,7 +103,7 @@ static const Element elements[] = {
      .name = "destinationMacAddress"},
     {.id = 81, .kind = ELEMENT_MAC, .rank = 0, TARGET(flow.src_mac), .has = PST_HAS_MAC,
      .name = "postSourceMacAddress"},
-    NUMBER(85, bytes, PST_HAS_BYTES, 2, "octetTotalCount"),
+    NUMBER(85, bytes, PST_HAS_BYTES, 3, "octetTotalCount"),
     NUMBER(86, packets, PST_HAS_PACKETS, 2, "packetTotalCount"),
     NUMBER(89, forwarding, PST_HAS_FORWARDING, 0, "forwardingStatus"),
     RARE(130, ADDR4, told_exporter, 0, 1, "exporterIPv4Address"),
@@ -142,7 +142,7 @@ static const Element elements[] = {
     RARE(227, NUMBER, nat_src_port, 0, 1, "postNAPTSourceTransportPort"),
     RARE(228, NUMBER, nat_dst_port, 0, 1, "postNAPTDestinationTransportPort"),
     RARE(230, NUMBER, nat_event, 0, 0, "natEvent"),
-    NUMBER(231, bytes, PST_HAS_BYTES, 1, "initiatorOctets"),
+    NUMBER(231, bytes, PST_HAS_BYTES, 2, "initiatorOctets"),
     NUMBER(232, reverse_bytes, PST_HAS_REVERSE, 0, "responderOctets"),
     NUMBER(233, fw_event, PST_HAS_FW_EVENT, 0, "firewallEvent"),
     RARE(239, NUMBER, biflow_direction, 0, 0, "biflowDirection"),
@@ -165,6 +165,8 @@ static const Element elements[] = {
     RAWTIME(323, RAW_SEEN_MS, "observationTimeMilliseconds"),
     RAWTIME(324, RAW_SEEN_US, "observationTimeMicroseconds"),
     RAWTIME(325, RAW_SEEN_NS, "observationTimeNanoseconds"),
+    NUMBER(352, bytes, PST_HAS_BYTES, 0, "layer2OctetDeltaCount"),
+    NUMBER(353, bytes, PST_HAS_BYTES, 0, "layer2OctetTotalCount"),
     /* RFC 7014: of flows, not of packets */
     RAWNUMBER(396, RAW_PACKET_INTERVAL, 0, "samplingFlowInterval"),
     RAWNUMBER(397, RAW_PACKET_SPACE, 0, "samplingFlowSpacing"),

@@ -205,6 +205,23 @@ Test(flow_sampling, is_a_rate_like_any)
     cr_assert_eq(bench_only(&bench)->rate_source, PST_RATE_OPTIONS);
 }
 
+/* Catalyst 9000 and Extreme VSP, if told to: the Ethernet header is among the bytes. */
+Test(catalyst, bytes_of_frames_stand_in_where_there_are_no_others)
+{
+    static const struct {
+        Field fields[2];
+        guint64 bytes;
+    } cases[] = {
+        {{F(352, 4), F(2, 4)}, 1500}, {{F(352, 4), F(1, 4)}, 1400}, {{F(353, 4), F(23, 4)}, 1400}};
+    static const guint8 values[] = {0, 0, 1500 >> 8, 1500 & 0xff, 0, 0, 1400 >> 8, 1400 & 0xff};
+    for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_auto(Bench) bench;
+        bench_init(&bench, FALSE);
+        const PstFlow *flow = read_one(&bench, cases[i].fields, 2, values, sizeof values);
+        cr_assert_eq(flow->bytes, cases[i].bytes, "case %zu", i);
+    }
+}
+
 /* ---- whose a flow through a NAT is ---- */
 
 typedef struct {
