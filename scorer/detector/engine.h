@@ -177,6 +177,10 @@ char *engine_digest(const Engine *engine) G_GNUC_WARN_UNUSED_RESULT;
 
 /* Appends the state. Verdicts and activity must have been taken (asserted). */
 void engine_serialise(const Engine *engine, GByteArray *out);
+/* The same in two steps: only the first one looks at the engine, and it does nothing but copy. The
+ * second is for any thread; @first: length of @io_state before the first one. */
+void engine_copy(const Engine *engine, GByteArray *out);
+void engine_seal(GByteArray *io_state, gsize first);
 
 /* Makes an engine from what engine_serialise wrote, under the same @conf and @partition.
  * @error CORRUPT: not such a state, cut short, of another version, another configuration or

@@ -54,14 +54,25 @@ char *engine_digest(const Engine *engine)
     return g_strdup(g_checksum_get_string(hash));
 }
 
-void engine_serialise(const Engine *engine, GByteArray *out)
+void engine_copy(const Engine *engine, GByteArray *out)
 {
     g_assert(engine->verdicts->len == 0 && activity_rows(engine->activity) == 0);
-    guint first = out->len;
     Image image = {.bytes = out};
     write_state(engine, &image);
-    guint64 sum = image_checksum(out->data + first, out->len - first);
+}
+
+void engine_seal(GByteArray *io_state, gsize first)
+{
+    Image image = {.bytes = io_state};
+    guint64 sum = image_checksum(io_state->data + first, io_state->len - first);
     image_put(&image, &sum, sizeof sum);
+}
+
+void engine_serialise(const Engine *engine, GByteArray *out)
+{
+    gsize first = out->len;
+    engine_copy(engine, out);
+    engine_seal(out, first);
 }
 
 static gboolean exporters_are_whole(Engine *engine, const Unit *unit)

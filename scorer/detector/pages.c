@@ -34,3 +34,11 @@ void pages_want_huge(gpointer pages, gsize from, gsize bytes)
     if (whole(from) < whole(bytes)) /* a kernel without them does without */
         (void)madvise((guint8 *)pages + whole(from), whole(bytes) - whole(from), MADV_HUGEPAGE);
 }
+
+void pages_hint_huge(gpointer data, gsize bytes)
+{
+    gsize skip = (PAGES_HUGE - (gsize)data % PAGES_HUGE) % PAGES_HUGE;
+    if (bytes >= skip + PAGES_HUGE)
+        (void)madvise((guint8 *)data + skip, (bytes - skip) / PAGES_HUGE * PAGES_HUGE,
+                      MADV_HUGEPAGE);
+}

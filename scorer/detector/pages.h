@@ -14,3 +14,5 @@ gpointer pages_new(gsize bytes) G_GNUC_WARN_UNUSED_RESULT;
 void pages_free(gpointer pages, gsize bytes);
 /* From @from on, large pages are better: what is touched there is soon used all over. */
 void pages_want_huge(gpointer pages, gsize from, gsize bytes);
+/* The same of memory from anywhere, as far as whole pages lie in it. */
+void pages_hint_huge(gpointer data, gsize bytes);

@@ -12,6 +12,7 @@
 
 #include "clock.h"
 #include "log.h"
+#include "pages.h"
 #include "snapshot.h"
 
 #define STATE_MAX ((gsize)3 << 30) /* bytes; an array of GLib's holds less than 4 GiB */
@@ -24,6 +25,7 @@ typedef struct {
     char *folder;
     char *name;
     GByteArray *bytes;
+    gsize state; /* where in these the engine's begin */
     GError *error;
     SnapshotDone report;
     gint done; /* atomic */
@@ -193,6 +195,8 @@ static gpointer write_job(gpointer user)
 {
     Job *job = user;
     PstMono began = pst_mono_now();
+    engine_seal(job->bytes, job->state);
+    job->report.bytes = job->bytes->len;
     job->report.written = write_file(job, &job->error);
     if (job->report.written)
         keep_the_newest(job);
@@ -231,11 +235,13 @@ void snapshots_take(Snapshots *snapshots, const PstHold *at, Engine *engine)
     Job *job = g_new0(Job, 1);
     job->folder = g_strdup(snapshots->folder);
     job->name = name_of(at);
-    job->bytes = g_byte_array_sized_new((guint)(state + state / 16 + PIECE));
+    gsize room = state + state / 16 + PIECE;
+    job->bytes = g_byte_array_sized_new((guint)room);
+    pages_hint_huge(job->bytes->data, room);
     snapshot_put_head(job->bytes, at, snapshots->bus);
-    engine_serialise(engine, job->bytes);
+    job->state = job->bytes->len;
+    engine_copy(engine, job->bytes);
     job->report = (SnapshotDone){.partition = at->partition,
-                                 .bytes = job->bytes->len,
                                  .taken_s = g_get_real_time() / G_USEC_PER_SEC,
                                  .pause_us = pst_mono_since(pst_mono_now(), began).ns / 1000,
                                  .oldest = -1};

@@ -2,9 +2,9 @@
 #pragma once
 /* The folder of snapshots: the last two of each partition, written without stopping the stream.
  *
- * A snapshot is taken of a state that PostgreSQL has committed. Its bytes are made at once, in
- * memory (that is the pause); a thread writes them beside, syncs them, and only then gives them
- * their name. So a file with the name of a snapshot is whole, whenever the scorer or the machine
+ * A snapshot is taken of a state that PostgreSQL has committed. It is copied at once, in memory
+ * (that is the pause: about 0.2 s for 400 MB); a thread adds the checksum, writes the copy beside,
+ * syncs it, and only then gives it its name. So a file with the name of a snapshot is whole, whenever the scorer or the machine
  * dies; what is not whole is removed with the next start. Nothing here is needed: a partition
  * without a usable snapshot rebuilds its state from the log.
  *

@@ -33,12 +33,16 @@ def run(tools, args):
     for units in args.units:
         results = [measure(tools, units, args.millions) for _ in range(args.repeat)]
         first = results[0]
-        rows.append([str(units),
-                     short(statistics.median(r["sightings_per_cpu_s"] for r in results)),
+
+        def middle(name, of=results):
+            return statistics.median(one[name] for one in of)
+        rows.append([str(units), short(middle("sightings_per_cpu_s")),
                      str(first["state_bytes_per_unit"]),
                      f"{short(first['state_bytes'])} ({short(first['novelty_bytes'])})",
-                     short(first["snapshot_bytes"]),
-                     f"{statistics.median(r['serialise_s'] for r in results):.2f} s",
-                     f"{statistics.median(r['load_s'] for r in results):.2f} s"])
+                     short(middle("resident_bytes")), f"{100 * first['missed_novelty']:.2f} %",
+                     short(first["snapshot_bytes"]), f"{middle('pause_s'):.2f} s",
+                     f"{middle('written_s'):.2f} s", short(middle("meanwhile")),
+                     f"{middle('load_s'):.2f} s"])
     print_table(["units", "sightings per CPU s", "bytes per unit", "state (novelty filter)",
-                 "snapshot", "made in", "loaded in"], rows)
+                 "resident", "missed novelty", "snapshot", "pause", "on disk after",
+                 "flows taken meanwhile", "loaded in"], rows)
