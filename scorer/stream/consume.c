@@ -30,6 +30,7 @@ typedef struct {
     PstMono lag_next;
     guint32 lag_at;
     gboolean unanswered; /* the bus did not tell a partition's end */
+    gboolean closing;    /* all was done that could be */
     PstLogLimit bus_limit;
 } Consumer;
 
@@ -143,13 +144,6 @@ static gboolean on_assigned(gpointer user, const char *topic, gint32 number, gin
     return TRUE;
 }
 
-static void on_revoked(gpointer user, const char *topic, gint32 number)
-{
-    Consumer *c = user;
-    if (number >= 0 && (guint32)number < c->count)
-        drop_partition(c, (guint32)number);
-}
-
 /* ---- snapshots ---- */
 
 /* What is older than the oldest snapshot is of no use to anybody; what is younger may be needed to
@@ -191,6 +185,33 @@ static void take_last_snapshots(Consumer *c)
         pst_run_tick(c->o->run);
     }
     collect_snapshot(c, TRUE);
+}
+
+/* Whoever has the partition next begins where we stop, if he finds our snapshot. Each step is tried
+ * once: he may have it already (then we are fenced), and he waits. */
+static void leave_behind(Consumer *c, Partition *p)
+{
+    g_autoptr(GError) why = NULL;
+    if (partition_tick_is_open(p) && !partition_commit(p, &why)) {
+        pst_log(PST_LOG_INFO, "consumer", "the last tick is left for the next owner: %s",
+                why->message);
+        return;
+    }
+    if (!partition_has_news(p))
+        return;
+    collect_snapshot(c, TRUE);
+    partition_snapshot(p);
+    collect_snapshot(c, TRUE); /* he looks for it in a moment */
+}
+
+static void on_revoked(gpointer user, const char *topic, gint32 number)
+{
+    Consumer *c = user;
+    if (number < 0 || (guint32)number >= c->count || c->partitions[number] == NULL)
+        return;
+    if (!c->closing)
+        leave_behind(c, c->partitions[number]);
+    drop_partition(c, (guint32)number);
 }
 
 /* ---- ticks ---- */
@@ -404,6 +425,7 @@ gboolean consume_take(const ConsumeOptions *options, GError **error)
         commit_the_rest(&c);
         take_last_snapshots(&c);
     }
+    c.closing = TRUE;
     pst_bus_close(options->bus);
     for (guint32 i = 0; i < c.count; i++)
         partition_free(c.partitions[i]);

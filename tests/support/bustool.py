@@ -132,6 +132,9 @@ class BusTool:
     def commit(self, topic, partition, position):
         self.ask("commit", topic, partition, position)
 
+    def keep(self, topic, partition, position):
+        self.ask("keep", topic, partition, position)
+
     def poll(self, timeout_ms=200, most=64):
         self._messages = []
         self.ask("poll", timeout_ms, most)

@@ -131,6 +131,30 @@ def test_retention_waits_for_a_reader_and_then_writing_waits(bench):
     assert producer.bounds("t", 0)[0] > 10
 
 
+def test_retention_leaves_what_a_snapshot_needs(bench):
+    """pst_bus_keep: what comes after it stays, although later positions are committed."""
+    producer = bench.open(retain_s=3)
+    producer.topic("t", 2)
+    for partition in range(2):
+        producer.fill("t", partition, 1, 100, 100)
+    producer.flush()
+    reader = bench.open()
+    reader.subscribe("g", "t")
+    assert len(reader.read(200)) == 200
+    for partition in range(2):
+        reader.commit("t", partition, 100)
+    reader.keep("t", 0, 40)
+
+    def oldest():
+        reader.poll(1100)    # positions are noted once a second
+        producer.fill("t", 1, 101, 1, 100)
+        producer.flush()
+        return [producer.bounds("t", partition)[0] for partition in range(2)]
+    until(lambda: oldest() == [40, 100], "what nothing keeps is gone")
+    reader.keep("t", 0, 2**62)
+    until(lambda: oldest() == [100, 100], "the rest too, when it is kept no more")
+
+
 def test_wal_stays_small_beside_a_busy_reader(bench, bus_path):
     producer, reader = bench.open(retain_bytes=64 << 20), bench.open()
     producer.topic("t", 1)

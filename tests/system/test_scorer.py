@@ -181,20 +181,49 @@ def test_batches_sent_twice_count_once(desk, publish, start, bus_path, expected)
     assert (activity, loss) == expected[1:]
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_kill_9_at_any_moment_changes_nothing(desk, publish, start, bus_path, expected, seed):
+QUICK = ("--bus-options", "session.timeout.ms=6000;heartbeat.interval.ms=500")
+
+
+class Place:
+    """A bus of either kind, and what its scorers need to be told."""
+
+    def __init__(self, uri, options, sessions):
+        self.uri = uri
+        self.options = options
+        self.sessions = sessions    # on Kafka a killed reader keeps its partitions for 6 s
+
+    @staticmethod
+    def has_read_all(desk):
+        return sum(row[2] for row in desk.activity()) == 612
+
+
+@pytest.fixture(params=["embedded", "kafka"])
+def place(request, bus_path):
+    """One after the other: a bus in a file, a real broker of this test's own."""
+    if request.param == "embedded":
+        return Place(f"embedded:{bus_path}", (), 6)
+    return Place(request.getfixturevalue("own_kafka").uri, QUICK, 2)
+
+
+@pytest.mark.parametrize(("place", "seed"), [("embedded", 0), ("embedded", 1), ("kafka", 2)],
+                         indirect=["place"])
+def test_kill_9_at_any_moment_changes_nothing(desk, publish, start, place, expected, seed):
     """S1 to S4, S9: killed while it rebuilds, reads, writes and commits."""
     moments = random.Random(seed)
     flows = traffic()
-    kills = 6
+    kills = place.sessions
     for number in range(kills):
         part = flows[number * len(flows) // kills:(number + 1) * len(flows) // kills]
-        publish(f"embedded:{bus_path}", part, epoch=number + 1)
-        scorer = start(desk)
+        publish(place.uri, part, epoch=number + 1)
+        read = sum(row[2] for row in desk.activity())
+        scorer = start(desk, *place.options, bus=place.uri)
+        if place.options:    # it gets its partitions when the dead one's session is over
+            until(lambda: sum(row[2] for row in desk.activity()) > read, "it reads", pause_s=0,
+                  timeout_s=60)
         time.sleep(moments.uniform(0, 1.5))    # the moment is the experiment
         scorer.kill()
-    start(desk)
-    until(lambda: has_read_all(desk, bus_path), "everything read")
+    start(desk, *place.options, bus=place.uri)
+    until(lambda: place.has_read_all(desk), "everything read", timeout_s=60)
     same_but_positions(desk.result(), expected)
 
 
@@ -205,21 +234,22 @@ def same_but_positions(result, expected):
     assert result[1:] == expected[1:]
 
 
-def test_postgresql_killed_within_ticks(own_postgres, publish, start, bus_path, expected):
+def test_postgresql_killed_within_ticks(own_postgres, publish, start, place, expected):
     """S6: the tick in hand waits, /readyz says so, and it is written once."""
     desk = Desk(own_postgres, own_postgres.create_database())
     flows = traffic()
-    publish(f"embedded:{bus_path}", flows[:200])
-    scorer = start(desk)
+    publish(place.uri, flows[:200])
+    scorer = start(desk, bus=place.uri)
+    until(lambda: sum(row[2] for row in desk.activity()) == 200, "the first are read",
+          timeout_s=60)
     for number in range(2):
         own_postgres.kill()
-        publish(f"embedded:{bus_path}", flows[200 + number * 200:400 + number * 200],
-                epoch=number + 2)
+        publish(place.uri, flows[200 + number * 200:400 + number * 200], epoch=number + 2)
         until(lambda: "database is away" in readiness(scorer), "it says that the database is away")
         own_postgres.start()
         scorer.wait_ready(f"{scorer.url}/readyz")
-    publish(f"embedded:{bus_path}", flows[600:], epoch=9)
-    until(lambda: has_read_all(desk, bus_path), "everything read")
+    publish(place.uri, flows[600:], epoch=9)
+    until(lambda: place.has_read_all(desk), "everything read", timeout_s=60)
     same_but_positions(desk.result(), expected)
     assert scorer.is_running
 
@@ -357,18 +387,28 @@ def test_two_scorers_share_a_kafka_bus_and_one_dies(own_kafka, desk, publish, st
     assert second.metric("postern_scorer_partitions") == PARTITIONS
 
 
-def test_partitions_move_between_living_scorers_on_kafka(own_kafka, desk, publish, start, expected):
-    """S5: both topics of a partition go together, nobody is fenced, nothing is left unread."""
+def test_partitions_move_between_living_scorers_on_kafka(own_kafka, desk, publish, start, expected,
+                                                         work_dir):
+    """S5, S16a: both topics of a partition go together, nobody is fenced, nothing is left unread,
+    and who gets it begins with the snapshot that was left when it was given up."""
     flows = traffic()
     uri = own_kafka.uri
+    shared = ("--snapshots", work_dir / "shared", "--snapshot-every", "3600")
     publish(uri, flows[:200])
-    first = start(desk, bus=uri)
-    second = start(desk, bus=uri)
+    first = start(desk, *shared, bus=uri)
+    until(lambda: sum(row[2] for row in desk.activity()) == 200, "the first are read",
+          timeout_s=60)
+    second = start(desk, *shared, bus=uri)
 
     def held():
         return (first.metric("postern_scorer_partitions"),
                 second.metric("postern_scorer_partitions"))
     until(lambda: held() == (PARTITIONS / 2, PARTITIONS / 2), "they share", timeout_s=60)
+    for scorer in first, second:
+        until(lambda: scorer.metric("postern_scorer_partitions_rebuilding") == 0, "they are live")
+    assert kept_in(work_dir / "shared")
+    assert "snapshot loaded" in first.stderr + second.stderr
+    assert second.metric("postern_scorer_rebuild_messages_total") == 0
     publish(uri, flows[200:400], epoch=2)
     until(lambda: sum(row[2] for row in desk.activity()) == 400, "both read", timeout_s=60)
     assert second.stop() == 0
@@ -428,27 +468,29 @@ def test_snapshots_make_a_start_quick_and_change_nothing(desk, publish, start, b
     assert before[1:] == expected[1:]
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_kill_9_while_a_snapshot_is_written_changes_nothing(desk, publish, start, bus_path,
-                                                            expected, work_dir, seed):
+def test_kill_9_while_a_snapshot_is_written_changes_nothing(desk, publish, start, place, expected,
+                                                            work_dir):
     """S14: what is half written is never used, and is removed; the verdicts stay."""
-    moments = random.Random(seed)
+    moments = random.Random(1)
     folder = work_dir / "snapshots"
-    options = ("--snapshots", folder, "--snapshot-every", "1", "--novelty-memory", "64M")
+    options = (*place.options, "--snapshots", folder, "--snapshot-every", "1",
+               "--novelty-memory", "64M")
     flows = traffic()
-    kills = 5
+    kills = place.sessions
     caught = 0
     for number in range(kills):
         part = flows[number * len(flows) // kills:(number + 1) * len(flows) // kills]
-        publish(f"embedded:{bus_path}", part, epoch=number + 1)
-        scorer = start(desk, *options)
-        until(lambda: kept_in(folder, "*.part-*") or has_read_all(desk, bus_path),
-              "it writes one, or is idle", pause_s=0)
+        publish(place.uri, part, epoch=number + 1)
+        scorer = start(desk, *options, bus=place.uri)
+        until(lambda: kept_in(folder, "*.part-*") or place.has_read_all(desk),
+              "it writes one, or is idle", pause_s=0, timeout_s=60)
         time.sleep(moments.uniform(0, 0.1))    # the moment is the experiment
         scorer.kill()
         caught += bool(kept_in(folder, "*.part-*"))
-    scorer = start(desk, *options)
-    until(lambda: has_read_all(desk, bus_path), "everything read")
+    scorer = start(desk, *options, bus=place.uri)
+    until(lambda: place.has_read_all(desk), "everything read", timeout_s=60)
+    until(lambda: scorer.metric("postern_scorer_partitions") == PARTITIONS, "all are its own",
+          timeout_s=60)
     assert scorer.stop() == 0
     same_but_positions(desk.result(), expected)
     assert not kept_in(folder, "*.part-*")

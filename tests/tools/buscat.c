@@ -21,6 +21,7 @@ static const char help[] =
     "  subscribe GROUP TOPIC…\n"
     "  poll MS MAX                             message lines; ok COUNT\n"
     "  commit TOPIC PARTITION POSITION\n"
+    "  keep TOPIC PARTITION POSITION\n"
     "  bounds TOPIC PARTITION                  ok FIRST END\n"
     "Lines in between: delivered SEQUENCE; failed SEQUENCE CODE TEXT; assigned TOPIC PARTITION;\n"
     "revoked TOPIC PARTITION; message TOPIC PARTITION OFFSET PRODUCER EPOCH SEQUENCE BYTES TEXT.";
@@ -182,6 +183,13 @@ static gboolean do_commit(Buscat *self, char **args, GError **error)
     return TRUE;
 }
 
+static gboolean do_keep(Buscat *self, char **args, GError **error)
+{
+    pst_bus_keep(self->bus, args[0], (gint32)number(args[1]), number(args[2]));
+    printf("ok\n");
+    return TRUE;
+}
+
 static gboolean do_bounds(Buscat *self, char **args, GError **error)
 {
     gint64 first, end;
@@ -199,7 +207,7 @@ static const struct {
     {"topic", 2, do_topic},         {"publish", 4, do_publish}, {"fill", 5, do_fill},
     {"service", 1, do_service},     {"flush", 1, do_flush},     {"start", 3, do_start},
     {"subscribe", 2, do_subscribe}, {"poll", 2, do_poll},       {"commit", 3, do_commit},
-    {"bounds", 2, do_bounds},
+    {"keep", 3, do_keep},           {"bounds", 2, do_bounds},
 };
 
 static void run_line(Buscat *self, const char *line)
