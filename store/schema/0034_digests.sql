@@ -90,7 +90,7 @@ BEGIN
            -- A mail that all of them refer to: the digest that warned of them, for example.
            CASE WHEN count(DISTINCT x.references_id) = 1 AND count(x.references_id) = count(*) THEN min(x.references_id) END,
            regexp_replace(postern.setting('mail.bounce'), '@', '+' || v_token || '@'),
-           jsonb_build_object('kind', 'digest', 'of', o.kind), min(x.next_at), postern.now()
+           jsonb_build_object('kind', 'digest', 'of', o.kind), min(x.next_at) - interval '1 microsecond', postern.now()
       FROM postern.outbox x WHERE x.id = ANY (v_parts)
     RETURNING id INTO v_id;
     UPDATE postern.outbox SET state = 'digested', digest_id = v_id WHERE id = ANY (v_parts);
@@ -175,27 +175,29 @@ CREATE OR REPLACE FUNCTION postern.claim_mail(p_worker text, p_lease interval, p
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, postern, pg_temp
 AS $$
+DECLARE
+    v_ids bigint[];
 BEGIN
     IF postern.mode() = 'shadow' THEN
         RETURN;
     END IF;
     PERFORM postern.settle_mail();
-    PERFORM postern.gather_mail(o.id) FROM (
-        SELECT x.id FROM postern.outbox x
-         WHERE x.state IN ('pending', 'sending') AND x.next_at <= postern.now()
-         ORDER BY x.next_at, x.id LIMIT p_max) AS o;
-    RETURN QUERY
-        WITH due AS (
+    -- Until none of those that it is to have can be gathered.
+    LOOP
+        v_ids := ARRAY(
             SELECT o.id FROM postern.outbox o
              WHERE o.state IN ('pending', 'sending') AND o.next_at <= postern.now()
                AND (o.lease_until IS NULL OR o.lease_until <= postern.now())
                AND (o.state = 'pending' OR o.resends < postern.setting_number('mail.resends'))
              ORDER BY o.next_at, o.id LIMIT p_max
-               FOR UPDATE SKIP LOCKED)
+               FOR UPDATE SKIP LOCKED);
+        EXIT WHEN (SELECT count(postern.gather_mail(x)) FROM unnest(v_ids) AS x) = 0;
+    END LOOP;
+    RETURN QUERY
         UPDATE postern.outbox o
            SET worker = p_worker, lease_until = postern.now() + p_lease, attempts = o.attempts + 1,
                vars = o.vars || postern.late_vars(o)
-          FROM due WHERE o.id = due.id
+         WHERE o.id = ANY (v_ids)
         RETURNING o.id, o.kind, o.contact_email, o.locale, o.tz, o.message_id, o.references_id,
                   o.envelope_from, o.vars, o.attempts, o.state, nullif(postern.setting('mail.transport'), '');
 END

@@ -20,6 +20,7 @@ import pytest
 from waiting import until
 
 CRASHES = int(os.environ.get("POSTERN_CRASHES", "500"))
+IN_DIGESTS = max(CRASHES // 10, 40)
 SEED = os.environ.get("POSTERN_SEED", str(random.randrange(1 << 31)))
 SLOTS = 6
 SERVER = Path(__file__).resolve().parents[1] / "support" / "crashserver.py"
@@ -28,9 +29,10 @@ IN_DOUBT = ("stored", "answered")
 
 
 @pytest.fixture
-def crash_server(work_dir):
+def crash_server(work_dir, request):
     """Its ports and journal; it runs until the test ends."""
-    with subprocess.Popen([sys.executable, SERVER, work_dir, str(SLOTS), str(CRASHES), SEED],
+    with subprocess.Popen([sys.executable, SERVER, work_dir, str(SLOTS), str(request.param),
+                           SEED],
                           process_group=0) as process:
         until((work_dir / "ports").exists, "the server's ports")
         yield (work_dir / "ports").read_text().split(), work_dir / "journal"
@@ -66,13 +68,14 @@ class Dispatchers:
             process.wait()
 
 
-def warn_many(desk, count):
-    """As many customers with a warning each."""
+def warn_many(desk, count, each=1):
+    """As many warnings, so many of them for one customer."""
     desk.cli("networks", "add", "198.18.0.0/22")
     header = "net,customer,name,type,service,contacts,locale,tz\n"
     desk.import_csv(header + "".join(
-        f"198.18.{n // 250}.{n % 250 + 1}/32,K-{n},Customer {n},vps,,abuse:k{n}@example.org,"
-        f"{'de' if n % 2 else 'en'},Europe/Berlin\n" for n in range(count)), "--force")
+        f"198.18.{n // 250}.{n % 250 + 1}/32,K-{n // each},Customer {n // each},vps,,"
+        f"abuse:k{n // each}@example.org,{'de' if n // each % 2 else 'en'},Europe/Berlin\n"
+        for n in range(count)), "--force")
     desk.query(
         "SELECT postern.record_evidence(0, n, 'complaint', 'arf', 'abuse', 'spam',"
         " ('198.18.' || n / 250 || '.' || n %% 250 + 1)::inet, 0, postern.now(), postern.now(),"
@@ -105,30 +108,52 @@ def play(desk, dispatchers, limit_s=400):
         time.sleep(0.02)
 
 
-def test_each_warning_arrives_and_only_doubt_doubles_it(desk, crash_server):
-    ports, journal = crash_server
-    warn_many(desk, CRASHES)
-    dispatchers = Dispatchers(desk, ports)
-    try:
-        play(desk, dispatchers)
-    finally:
-        dispatchers.stop()
+def check(desk, journal, crashes):
+    """Each mail arrived under its one name, once more only for a crash in doubt."""
     entries = [json.loads(line) for line in journal.read_text().splitlines()]
-    crashes = collections.Counter((entry["crash"], entry["who"])
-                                  for entry in entries if "crash" in entry)
+    stages = collections.Counter((entry["crash"], entry["who"])
+                                 for entry in entries if "crash" in entry)
     doubts = collections.Counter(entry["mail"] for entry in entries
                                  if entry.get("crash") in IN_DOUBT)
     copies = collections.Counter(entry["take"] for entry in entries if "take" in entry)
     names = {(entry["take"], entry["id"]) for entry in entries if "take" in entry}
     mails = desk.query("SELECT postern.mail_token(message_id), message_id, state"
-                       " FROM postern.outbox")
+                       " FROM postern.outbox WHERE state <> 'digested'")
     doubled = {mail: n for mail, n in copies.items() if n > 1}
-    print(f"seed {SEED}: {sum(crashes.values())} crashes {dict(crashes)}; {len(mails)} mails,"
+    print(f"seed {SEED}: {sum(stages.values())} crashes {dict(stages)}; {len(mails)} mails,"
           f" {len(doubled)} of them more than once, {sum(doubts.values())} crashes in doubt")
-    assert sum(crashes.values()) == CRASHES, "fewer crashes than wanted"
-    assert {stage for stage, _ in crashes} >= {"mail", "rcpt", "data", "body", "dot", "stored",
-                                               "answered"}
+    assert sum(stages.values()) == crashes, "fewer crashes than wanted"
+    assert {stage for stage, _ in stages} >= {"mail", "rcpt", "data", "body", "dot", "stored",
+                                              "answered"}
     assert {state for _, _, state in mails} == {"done"}
     assert names == {(token, message_id) for token, message_id, _ in mails}
     for token, n in copies.items():
         assert 1 <= n <= 1 + doubts[token], f"{token}: {n} copies, {doubts[token]} in doubt"
+    assert desk.query("SELECT DISTINCT state FROM postern.warning") == [("running",)]
+
+
+def run(desk, crash_server, crashes, warnings, each):
+    ports, journal = crash_server
+    warn_many(desk, warnings, each)
+    dispatchers = Dispatchers(desk, ports)
+    try:
+        play(desk, dispatchers)
+    finally:
+        dispatchers.stop()
+    check(desk, journal, crashes)
+
+
+@pytest.mark.parametrize("crash_server", [CRASHES], indirect=True)
+def test_each_warning_arrives_and_only_doubt_doubles_it(desk, crash_server):
+    run(desk, crash_server, CRASHES, CRASHES, 1)
+
+
+@pytest.mark.parametrize("crash_server", [IN_DIGESTS], indirect=True)
+def test_each_digest_arrives_and_starts_all_of_its_clocks(desk, crash_server):
+    desk.query("SELECT postern.set_setting('mail.digest_from', '5', 'test'),"
+               " postern.set_setting('mail.digest_hold', '0', 'test')")
+    run(desk, crash_server, IN_DIGESTS, 6 * IN_DIGESTS, 6)
+    # Two who reach for the same mails at once may each leave some to be sent alone.
+    parts, digests = desk.query("SELECT count(*), count(DISTINCT digest_id) FROM postern.outbox"
+                                " WHERE state = 'digested'")[0]
+    assert digests >= 0.7 * IN_DIGESTS and parts >= 5 * digests

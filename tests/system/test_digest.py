@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Much that happens to a customer at once: one mail, over a real mail server."""
 
+import re
+
 import pytest
 
 from desk import CUSTOMERS
@@ -98,3 +100,16 @@ def test_a_digest_is_previewed(digests):
                           ("de", "Spam von 7 Ihrer Adressen")):
         text = digests.cli("mail", "preview", "digest", "--case", case, "--locale", locale).stdout
         assert words in text and all(f"192.0.2.{n}" in text for n in range(17, 24))
+
+
+def test_dispatchers_beside_each_other_tell_of_each_address_once(digests, mail_server):
+    attack(digests, *range(17, 32), *range(1, 15))
+    for _ in range(3):
+        mailer(digests, mail_server)
+    until(lambda: len(mail_server.taken) == 2, "the first of each customer")
+    digests.advance(minutes=2)
+    until(lambda: digests.value("SELECT count(*) FROM postern.warning WHERE state = 'running'")
+          == 29, "all clocks run")
+    told = [unit for letter in mail_server.taken
+            for unit in set(re.findall(r"192\.0\.2\.\d+", text_of(parsed(letter))))]
+    assert len(told) == len(set(told)) == 29

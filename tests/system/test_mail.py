@@ -15,7 +15,7 @@ import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult
 
-from desk import CUSTOMERS, ENGLISH, GERMAN, Desk
+from desk import CUSTOMERS, ENGLISH, GERMAN, Desk, readiness
 from letters import block, mailer, parsed, text_of, warn
 from waiting import until
 
@@ -419,6 +419,34 @@ def test_the_answer_is_kept_until_the_database_is_back(own_desk, mail_server):
     own_desk.cluster.start()
     until(lambda: row(own_desk)[0] == "sending" and row(own_desk)[4], "written down")
     assert row(own_desk)[2] == 0 and mail_server.tries == 1
+
+
+def be_standby(desk, is_standby):
+    """Whoever connects from now on finds a server that only answers, as a standby does."""
+    with desk.cluster.connect() as connection:
+        connection.execute(f"ALTER DATABASE {desk.database} "
+                           + ("SET default_transaction_read_only = on" if is_standby
+                              else "RESET default_transaction_read_only"))
+    desk.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+               " WHERE datname = current_database() AND pid <> pg_backend_pid()")
+
+
+def test_a_standby_that_answers_sends_nothing_and_forgets_nothing(desk, mail_server):
+    block(desk)
+    be_standby(desk, True)
+    program = mailer(desk, mail_server)
+    until(lambda: "read-only" in readiness(program)[1], "it says what is wrong")
+    assert readiness(program)[0] == 503 and mail_server.tries == 0
+    mail_server.cue("silence")
+    be_standby(desk, False)
+    until(lambda: mail_server.tries == 1, "promoted: it sends")
+    be_standby(desk, True)
+    until(lambda: "uncertain" in program.stderr, "and cannot write down what came of it")
+    be_standby(desk, False)
+    until(lambda: row(desk)[0] == "sending" and row(desk)[4], "until it can")
+    desk.advance(minutes=6)
+    desk.wait_mail("blocked")
+    assert mail_server.tries == 2 and len(mail_server.taken) == 1
 
 
 def test_a_full_disk_keeps_mails_waiting_and_leaves_nothing_half(desk, small_disk):
