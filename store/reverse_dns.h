@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /* The reverse DNS name of an address, and whether it leads back: what receiving mail servers ask
- * first. Asked for a mail, with a limit: a resolver that does not answer must not hold up mails, so
- * after one time-out nobody is asked for a while, and the answer is "unknown".
+ * first. Asked for a mail, with limits: a slow resolver must not hold up mails. After one time-out
+ * nobody is asked for a minute, and all questions together take a fifth of the time at most; else
+ * the answer is "unknown".
  */
 #include <glib.h>
 
