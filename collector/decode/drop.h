@@ -32,7 +32,7 @@
     X(NO_TEMPLATE, "no-template", PST_LOSS_NO_TEMPLATE, "data whose template never came")          \
     X(NOT_ADMITTED, "not-admitted", PST_LOSS_NOT_ADMITTED, "exporter is not on the list")          \
     X(EXPORTERS_BOUND, "exporters-bound", PST_LOSS_NOT_ADMITTED, "too many exporters or domains")  \
-    X(FRAGMENT, "fragment", PST_LOSS_MALFORMED, "IP fragment in a capture file")                   \
+    X(FRAGMENT, "fragment", PST_LOSS_MALFORMED, "IP fragments of a capture that make no datagram") \
     X(NOT_EXPORT, "not-export", PST_LOSS_MALFORMED, "packet of a capture that is no flow export")
 
 typedef enum {

@@ -17,7 +17,8 @@ struct Capture {
     guint64 size;
     pcap_t *pcap; /* NULL: an IPFIX file */
     int link;
-    guint8 *message; /* IPFIX: the current one; owned */
+    Fragments *fragments; /* pcap; owned */
+    guint8 *message;      /* IPFIX: the current one; owned */
 };
 
 static FILE *open_file(const char *path, guint64 *out_size, GError **error)
@@ -44,6 +45,7 @@ static gboolean open_pcap(Capture *capture, const char *path, GError **error)
                     "%s: neither a capture (pcap, pcapng) nor an IPFIX file: %s", path, problem);
         return FALSE;
     }
+    capture->fragments = fragments_new();
     capture->link = pcap_datalink(capture->pcap);
     /* libpcap has numbers of its own for raw IP */
     if (capture->link == DLT_RAW)
@@ -78,39 +80,68 @@ void capture_close(Capture *capture)
         pcap_close(capture->pcap); /* and the file */
     else if (capture->file != NULL)
         fclose(capture->file);
+    fragments_free(capture->fragments);
     g_free(capture->message);
     g_free(capture);
 }
 
-static CaptureItem next_packet(Capture *capture, Datagram *out, GError **error)
+/* A piece of a datagram. FALSE: it waits for others. */
+static gboolean take_piece(Capture *capture, const Piece *piece, Datagram *out,
+                           CaptureItem *out_item)
+{
+    const guint8 *bytes;
+    gsize len;
+    *out_item = CAPTURE_FRAGMENT;
+    if (!fragments_take(capture->fragments, piece, &bytes, &len))
+        return fragments_lost(capture->fragments, FALSE);
+    out->sender = piece->sender;
+    if (packet_read_udp(bytes, len, out) == PACKET_UDP)
+        *out_item = CAPTURE_DATAGRAM;
+    return TRUE;
+}
+
+/* FALSE: there is nothing to tell of it. */
+static gboolean next_packet(Capture *capture, Datagram *out, CaptureItem *out_item, GError **error)
 {
     struct pcap_pkthdr *header;
     const guint8 *bytes;
+    Piece piece;
+    *out_item = CAPTURE_END;
     int code = pcap_next_ex(capture->pcap, &header, &bytes);
     if (code == PCAP_ERROR) {
         g_set_error(error, PST_ERROR, PST_ERROR_DATA, "the capture breaks off: %s",
                     pcap_geterr(capture->pcap));
-        return CAPTURE_END;
+        return TRUE;
     }
-    if (code != 1)
-        return CAPTURE_END;
-    out->kernel_ns = header->ts.tv_sec * NS_PER_S + header->ts.tv_usec; /* asked for in ns */
-    switch (packet_read(capture->link, bytes, header->caplen, out)) {
+    if (code != 1) {
+        if (fragments_lost(capture->fragments, TRUE))
+            *out_item = CAPTURE_FRAGMENT;
+        return TRUE;
+    }
+    *out = (Datagram){.kernel_ns = header->ts.tv_sec * NS_PER_S +
+                                   header->ts.tv_usec}; /* asked for in ns */
+    switch (packet_read(capture->link, bytes, header->caplen, out, &piece)) {
     case PACKET_UDP:
-        return CAPTURE_DATAGRAM;
+        *out_item = CAPTURE_DATAGRAM;
+        return TRUE;
     case PACKET_FRAGMENT:
-        return CAPTURE_FRAGMENT;
+        return take_piece(capture, &piece, out, out_item);
     case PACKET_OTHER:
         break;
     }
-    return CAPTURE_OTHER;
+    *out_item = CAPTURE_OTHER;
+    return TRUE;
 }
 
 CaptureItem capture_next(Capture *capture, Datagram *out, GError **error)
 {
     *out = (Datagram){0};
-    if (capture->pcap != NULL)
-        return next_packet(capture, out, error);
+    if (capture->pcap != NULL) {
+        CaptureItem item;
+        while (!next_packet(capture, out, &item, error))
+            continue;
+        return item;
+    }
     gssize len = capture_ipfix_next(capture->file, capture->message, error);
     if (len <= 0)
         return CAPTURE_END;

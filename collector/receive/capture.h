@@ -3,7 +3,7 @@
 /* Capture files as a row of UDP datagrams: pcap and pcapng (through libpcap: Ethernet with VLAN
  * tags, raw IP, Linux cooked, BSD loopback; IPv4 and IPv6), and IPFIX files (RFC 5655: messages
  * back to back; as sender stands the address 0.0.0.0, as time their export time). IP fragments
- * cannot be read and are counted. Thread: its owner's. */
+ * are put together (fragments.h). Thread: its owner's. */
 #include "listener.h"
 
 typedef struct Capture Capture;
@@ -16,8 +16,9 @@ void capture_close(Capture *capture);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Capture, capture_close)
 
 /* The next packet. DATAGRAM: @out is filled, its payload borrowed until the next call, kernel_ns is
- * the time of the capture. OTHER: a packet that is no UDP. END: no more, or @error DATA: the file
- * ends in the middle (what came before is good). */
+ * the time of the capture. FRAGMENT: a datagram whose pieces are not all there. OTHER: a packet
+ * that is no UDP. END: no more, or @error DATA: the file ends in the middle (what came before is
+ * good). */
 CaptureItem capture_next(Capture *capture, Datagram *out, GError **error);
 
 /* Is it one transport session (an IPFIX file), rather than datagrams of many? */

@@ -88,23 +88,38 @@ static PacketKind read_udp(PstCursor *c, Datagram *out)
     return PACKET_UDP;
 }
 
-static PacketKind read_ipv4(PstCursor *c, Datagram *out)
+static PacketKind give_piece(PstCursor *c, gsize len, Piece *out)
+{
+    out->len = len;
+    out->bytes = pst_cursor_take(c, len);
+    return PACKET_FRAGMENT;
+}
+
+static PacketKind read_ipv4(PstCursor *c, Datagram *out, Piece *out_piece)
 {
     gsize header = (gsize)(pst_cursor_u8(c) & 0x0f) * 4;
-    pst_cursor_skip(c, 5);
+    pst_cursor_skip(c, 1);
+    guint16 total = pst_cursor_u16(c);
+    guint16 id = pst_cursor_u16(c);
     guint16 fragment = pst_cursor_u16(c);
     pst_cursor_skip(c, 1);
     guint8 proto = pst_cursor_u8(c);
     pst_cursor_skip(c, 2);
     const guint8 *source = pst_cursor_take(c, 4);
-    pst_cursor_skip(c, 4);
+    const guint8 *destination = pst_cursor_take(c, 4);
     if (header < 20)
         return PACKET_OTHER;
     pst_cursor_skip(c, header - 20);
     if (!pst_cursor_ok(c) || proto != PROTO_UDP)
         return PACKET_OTHER;
-    if ((fragment & (IPV4_MORE | IPV4_OFFSET)) != 0)
-        return PACKET_FRAGMENT;
+    if ((fragment & (IPV4_MORE | IPV4_OFFSET)) != 0) {
+        *out_piece = (Piece){.sender = pst_addr_v4_bytes(source),
+                             .receiver = pst_addr_v4_bytes(destination),
+                             .id = id,
+                             .offset = (fragment & IPV4_OFFSET) * 8u,
+                             .more = (fragment & IPV4_MORE) != 0};
+        return give_piece(c, total > header ? total - header : 0, out_piece);
+    }
     out->sender = pst_addr_v4_bytes(source);
     return read_udp(c, out);
 }
@@ -114,13 +129,33 @@ static gboolean is_extension(guint8 header)
     return header == PROTO_HOPOPTS || header == PROTO_ROUTING || header == PROTO_DSTOPTS;
 }
 
-static PacketKind read_ipv6(PstCursor *c, Datagram *out)
+/* Behind the headers that come before the fragment's. @end: of the packet. */
+static PacketKind read_ipv6_piece(PstCursor *c, const guint8 *source, const guint8 *destination,
+                                  const guint8 *end, Piece *out)
 {
-    pst_cursor_skip(c, 6);
+    guint8 next = pst_cursor_u8(c);
+    pst_cursor_skip(c, 1);
+    guint16 fragment = pst_cursor_u16(c);
+    *out = (Piece){.sender = pst_addr_v6_bytes(source),
+                   .receiver = pst_addr_v6_bytes(destination),
+                   .id = pst_cursor_u32(c),
+                   .offset = fragment & ~7u,
+                   .more = (fragment & 1) != 0};
+    if (!pst_cursor_ok(c) || next != PROTO_UDP)
+        return PACKET_OTHER;
+    return give_piece(c, end > c->at ? (gsize)(end - c->at) : 0, out);
+}
+
+static PacketKind read_ipv6(PstCursor *c, Datagram *out, Piece *out_piece)
+{
+    pst_cursor_skip(c, 4);
+    guint16 payload = pst_cursor_u16(c);
     guint8 next = pst_cursor_u8(c);
     pst_cursor_skip(c, 1);
     const guint8 *source = pst_cursor_take(c, 16);
-    pst_cursor_skip(c, 16);
+    const guint8 *destination = pst_cursor_take(c, 16);
+    PstCursor rest = *c;
+    gboolean whole = pst_cursor_left(&rest) >= payload;
     for (guint i = 0; i < IPV6_HEADERS_MAX && is_extension(next); i++) {
         next = pst_cursor_u8(c);
         gsize len = pst_cursor_u8(c);
@@ -129,21 +164,27 @@ static PacketKind read_ipv6(PstCursor *c, Datagram *out)
     if (!pst_cursor_ok(c))
         return PACKET_OTHER;
     if (next == PROTO_FRAGMENT)
-        return PACKET_FRAGMENT;
+        return read_ipv6_piece(c, source, destination, whole ? rest.at + payload : NULL, out_piece);
     if (next != PROTO_UDP)
         return PACKET_OTHER;
     out->sender = pst_addr_v6_bytes(source);
     return read_udp(c, out);
 }
 
-PacketKind packet_read(int link, const guint8 *bytes, gsize len, Datagram *out)
+PacketKind packet_read_udp(const guint8 *bytes, gsize len, Datagram *out)
+{
+    PstCursor c = pst_cursor(bytes, len);
+    return read_udp(&c, out);
+}
+
+PacketKind packet_read(int link, const guint8 *bytes, gsize len, Datagram *out, Piece *out_piece)
 {
     PstCursor c = pst_cursor(bytes, len);
     switch (read_link(link, &c)) {
     case ETYPE_IPV4:
-        return read_ipv4(&c, out);
+        return read_ipv4(&c, out, out_piece);
     case ETYPE_IPV6:
-        return read_ipv6(&c, out);
+        return read_ipv6(&c, out, out_piece);
     default:
         return PACKET_OTHER;
     }

@@ -24,7 +24,8 @@ static void read_packets(const uint8_t *data, size_t size)
                                 LINK_LINUX_SLL2};
     for (gsize i = 0; i < G_N_ELEMENTS(links); i++) {
         Datagram datagram = {0};
-        if (packet_read(links[i], data, size, &datagram) == PACKET_UDP)
+        Piece piece;
+        if (packet_read(links[i], data, size, &datagram, &piece) == PACKET_UDP)
             check(&datagram, size);
     }
 }

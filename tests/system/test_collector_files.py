@@ -86,6 +86,35 @@ def test_a_customer_behind_a_nat_is_known_by_our_address(runner, work_dir):
     assert other["nat_src_addr"] == "192.0.2.9"
 
 
+def fragments_of(payload, size, version):
+    """A UDP datagram to port 4739 as pieces of so many bytes: a capture's packets of raw IP."""
+    udp = struct.pack("!HHHH", 4739, 4739, 8 + len(payload), 0) + payload
+    for at in range(0, len(udp), size):
+        piece, more = udp[at:at + size], at + size < len(udp)
+        if version == 4:
+            yield struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(piece), 7, at // 8 | more << 13, 64,
+                              17, 0, bytes([192, 0, 2, 1]), bytes([192, 0, 2, 2])) + piece
+        else:
+            yield (struct.pack("!IHBB", 6 << 28, 8 + len(piece), 44, 64)
+                   + socket.inet_pton(socket.AF_INET6, "2001:db8::1")
+                   + socket.inet_pton(socket.AF_INET6, "2001:db8::2")
+                   + struct.pack("!BBHI", 17, 0, at | more, 7) + piece)
+
+
+def test_a_datagram_in_fragments_is_put_together(runner, work_dir):
+    whole = ipfix(TEMPLATE, data(*[record()] * 120))
+    for version in (4, 6):
+        packets = list(fragments_of(whole, 1448, version))
+        assert len(packets) == 3
+        for order, flows in ((packets, 120), (packets[::-1], 120), (packets[:2], 0)):
+            path = work_dir / "fragments.pcap"
+            path.write_bytes(capture_of() + b"".join(
+                struct.pack("<IIII", EXPORT_S, 0, len(ip), len(ip)) + ip for ip in order))
+            done = read(runner, path)
+            assert len(flows_of(done.stdout)) == flows
+            assert f"{0 if flows else 1} items not used" in done.stderr
+
+
 def piped(programs, content, *arguments):
     return subprocess.run([programs(arguments[0]), *arguments[1:]], input=content,
                           capture_output=True, check=True, timeout=60)

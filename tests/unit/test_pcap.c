@@ -78,7 +78,8 @@ static void put_link(Export *p, int link, guint16 etype)
 static PacketKind read_packet(int link, Export *p, Datagram *out)
 {
     *out = (Datagram){0};
-    return packet_read(link, p->bytes->data, p->bytes->len, out);
+    Piece piece;
+    return packet_read(link, p->bytes->data, p->bytes->len, out, &piece);
 }
 
 Test(packet, gives_the_payload_behind_every_link_layer)
@@ -151,7 +152,8 @@ Test(packet, cut_anywhere_is_never_read_beyond)
     for (guint len = 0; len < p.bytes->len; len++) {
         g_autofree guint8 *copy = g_memdup2(p.bytes->data, len);
         Datagram datagram = {0};
-        PacketKind kind = packet_read(LINK_ETHERNET, copy, len, &datagram);
+        Piece piece;
+        PacketKind kind = packet_read(LINK_ETHERNET, copy, len, &datagram, &piece);
         cr_assert_eq(kind, len < 42 ? PACKET_OTHER : PACKET_UDP, "length %u", len);
         if (kind == PACKET_UDP)
             cr_assert(datagram.truncated && datagram.len == len - 42);
