@@ -92,8 +92,8 @@ def fragments_of(payload, size, version):
     for at in range(0, len(udp), size):
         piece, more = udp[at:at + size], at + size < len(udp)
         if version == 4:
-            yield struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(piece), 7, at // 8 | more << 13, 64,
-                              17, 0, bytes([192, 0, 2, 1]), bytes([192, 0, 2, 2])) + piece
+            yield struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(piece), 7, at // 8 | more << 13,
+                              64, 17, 0, bytes([192, 0, 2, 1]), bytes([192, 0, 2, 2])) + piece
         else:
             yield (struct.pack("!IHBB", 6 << 28, 8 + len(piece), 44, 64)
                    + socket.inet_pton(socket.AF_INET6, "2001:db8::1")

@@ -339,6 +339,41 @@ static void save_pcap(void)
     g_byte_array_unref(p.bytes);
 }
 
+/* A datagram in two pieces of raw IPv4, and the second of another. */
+static void save_fragments(void)
+{
+    enum { PIECE = 64, LINK_RAW = 101 };
+    GByteArray *ipfix = templates(VERSION_IPFIX, TRUE);
+    GByteArray *file = g_byte_array_new();
+    Export udp = {.bytes = g_byte_array_new()};
+    export_u32(&udp, 50000u << 16 | 2055);
+    export_u32(&udp, (ipfix->len + 8) << 16);
+    g_byte_array_append(udp.bytes, ipfix->data, ipfix->len);
+    static const guint32 header[] = {0xa1b2c3d4, 0x00040002, 0, 0, 65535, LINK_RAW};
+    for (gsize i = 0; i < G_N_ELEMENTS(header); i++)
+        put_le32(file, header[i]);
+    for (guint i = 0; i < 3; i++) {
+        guint at = i == 0 ? 0 : PIECE, len = i == 0 ? PIECE : udp.bytes->len - PIECE;
+        Export ip = {.bytes = g_byte_array_new()};
+        export_u32(&ip, 0x45000000 | (20 + len));
+        export_u32(&ip, (i == 2 ? 8u : 7u) << 16 | (i == 0 ? 0x2000 : at / 8));
+        export_u32(&ip, 64u << 24 | 17u << 16);
+        export_u32(&ip, 0xc0000201);
+        export_u32(&ip, 0xc0000202);
+        g_byte_array_append(ip.bytes, udp.bytes->data + at, len);
+        put_le32(file, EXPORT_S);
+        put_le32(file, 0);
+        put_le32(file, ip.bytes->len);
+        put_le32(file, ip.bytes->len);
+        g_byte_array_append(file, ip.bytes->data, ip.bytes->len);
+        g_byte_array_unref(ip.bytes);
+    }
+    save("pcap", "seed-fragments", file);
+    g_byte_array_unref(ipfix);
+    g_byte_array_unref(udp.bytes);
+    g_byte_array_unref(file);
+}
+
 int main(int argc, char **argv)
 {
     if (argc != 2) {
@@ -354,5 +389,6 @@ int main(int argc, char **argv)
     save_few(VERSION_V9, "netflow_v9");
     save_few(VERSION_IPFIX, "ipfix");
     save_pcap();
+    save_fragments();
     return 0;
 }
