@@ -9,6 +9,7 @@
 #include "backtest_print.h"
 #include "direction.h"
 #include "flow_reader.h"
+#include "log.h"
 #include "run.h"
 #include "survival.h"
 
@@ -139,6 +140,22 @@ static void finish(Backtest *b)
     }
 }
 
+/* Where a result would be read wrongly: nothing was judged, or not in its time. */
+static void hint(const Backtest *b)
+{
+    const EngineStats *s = engine_stats(b->trial[0].engine);
+    if (s->sightings == 0)
+        pst_log(PST_LOG_WARN, NULL,
+                "no flow is a mail session that one of our addresses opened: look at --networks, "
+                "and whether there are TCP flows to port 25, 465, 587 or 2525");
+    else if (s->fates[ENGINE_LATE] > s->sightings / 10)
+        pst_log(PST_LOG_WARN, NULL,
+                "%" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT
+                " sightings came too late and were not judged: give the flows in the order of "
+                "their time",
+                s->fates[ENGINE_LATE], s->sightings);
+}
+
 static gboolean run(Backtest *b, GError **error)
 {
     const BacktestOptions *o = b->o;
@@ -149,6 +166,7 @@ static gboolean run(Backtest *b, GError **error)
     if (!check(b, error))
         return FALSE;
     finish(b);
+    hint(b);
     backtest_print(o, &b->counts, &b->trial[0], b->trials > 1 ? &b->trial[1] : NULL);
     if (b->survival != NULL && !survival_draw(b->survival, b->peaks, o->svg, error))
         return FALSE;

@@ -106,6 +106,22 @@ def test_captures_are_read_by_the_operators_command_and_named_by_the_scorer(runn
     assert "no flow in the input" in said
 
 
+def test_a_result_that_would_be_read_wrongly_is_explained(runner):
+    def flows(hour):
+        return "".join(json.dumps({
+            "src_addr": "192.0.2.10", "dst_addr": f"198.51.100.{i}", "src_port": 1025 + i,
+            "dst_port": 25, "proto": 6, "packets": 14, "sampler_address": "203.0.113.1",
+            "time_flow_start_ns": (1313658000 + 3600 * hour + i) * 10 ** 9}) + "\n"
+            for i in range(40))
+
+    def said(networks, text):
+        return runner.run("postern-scorer", "--backtest", "--networks", networks, "-",
+                          stdin=text).stderr
+    assert "40 of 80 sightings came too late" in said("192.0.2.0/24", flows(2) + flows(0))
+    assert "came too late" not in said("192.0.2.0/24", flows(0) + flows(2))
+    assert "look at --networks" in said("10.0.0.0/8", flows(0))
+
+
 def test_the_curve_is_drawn(runner, work_dir):
     flows, _ = generated(runner, work_dir, *BOTS)
     curve = work_dir / "curve.svg"
