@@ -143,19 +143,25 @@ static gboolean check_conninfo(const char *conninfo, GError **error)
 
 /* Keys before dbname are our defaults; what the expanded connection string says wins, what stands
  * behind it is fixed. */
-static PGconn *connect_to(const char *conninfo, const char *application_name)
+static PGconn *connect_to(const char *conninfo, const char *application_name,
+                          const char *session_attrs)
 {
     const char *const keys[] = {"connect_timeout",
                                 "tcp_user_timeout",
+                                "target_session_attrs",
                                 "fallback_application_name",
                                 "dbname",
                                 "client_encoding",
                                 "options",
                                 NULL};
-    const char *const values[] = {
-        "10",     "30000", application_name,
-        conninfo, "UTF8",  "-c timezone=UTC -c datestyle=ISO -c extra_float_digits=3",
-        NULL};
+    const char *const values[] = {"10",
+                                  "30000",
+                                  session_attrs,
+                                  application_name,
+                                  conninfo,
+                                  "UTF8",
+                                  "-c timezone=UTC -c datestyle=ISO -c extra_float_digits=3",
+                                  NULL};
     PGconn *conn = PQconnectdbParams(keys, values, 1);
     if (conn == NULL)
         g_error("libpq: out of memory");
@@ -163,13 +169,14 @@ static PGconn *connect_to(const char *conninfo, const char *application_name)
     return conn;
 }
 
-PstPg *pst_pg_open_lazy(const char *conninfo, const char *application_name, GError **error)
+static PstPg *open_as(const char *conninfo, const char *application_name, const char *session_attrs,
+                      GError **error)
 {
     if (!check_conninfo(conninfo, error))
         return NULL;
     PstPg *pg = g_new0(PstPg, 1);
     pg->channels = g_ptr_array_new_with_free_func(g_free);
-    pg->conn = connect_to(conninfo, application_name);
+    pg->conn = connect_to(conninfo, application_name, session_attrs);
     if (PQstatus(pg->conn) != CONNECTION_OK) {
         mark_lost(pg);
         pg->failures = 1;
@@ -177,9 +184,16 @@ PstPg *pst_pg_open_lazy(const char *conninfo, const char *application_name, GErr
     return pg;
 }
 
+/* A standby that is not promoted yet is one that is away: of several hosts the one that takes
+ * writes is found, and found again after a failover. */
+PstPg *pst_pg_open_lazy(const char *conninfo, const char *application_name, GError **error)
+{
+    return open_as(conninfo, application_name, "read-write", error);
+}
+
 PstPg *pst_pg_open(const char *conninfo, const char *application_name, GError **error)
 {
-    g_autoptr(PstPg) pg = pst_pg_open_lazy(conninfo, application_name, error);
+    g_autoptr(PstPg) pg = open_as(conninfo, application_name, "any", error);
     if (pg == NULL)
         return NULL;
     if (pg->lost) {

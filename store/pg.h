@@ -32,7 +32,9 @@ typedef struct PstPgRows PstPgRows;
  * @error USAGE, AWAY. Given (free with pst_pg_close). */
 PstPg *pst_pg_open(const char *conninfo, const char *application_name, GError **error)
     G_GNUC_WARN_UNUSED_RESULT;
-/* The same, but the server may be away: a daemon starts anyway and reconnects. @error USAGE. */
+/* The same for a daemon, which writes: the server may be away, and it starts anyway and reconnects;
+ * a server that takes no writes (a standby) counts as away, unless @conninfo names its own
+ * target_session_attrs. @error USAGE. */
 PstPg *pst_pg_open_lazy(const char *conninfo, const char *application_name, GError **error)
     G_GNUC_WARN_UNUSED_RESULT;
 void pst_pg_close(PstPg *pg);

@@ -2,6 +2,8 @@
 """A private PostgreSQL cluster for tests, by tests/support/postgres/pg-start."""
 
 import itertools
+import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -55,3 +57,41 @@ class Postgres:
         with self.connect() as connection:
             connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(
                 sql.Identifier(name)))
+
+    # --- a second server ------------------------------------------------------------------
+
+    @staticmethod
+    def _as_owner(*command):
+        """As who owns the cluster: root cannot."""
+        own = ("runuser", "-u", "postgres", "--") if os.geteuid() == 0 else ()
+        subprocess.run([*own, *map(str, command)], check=True, cwd="/",
+                       stdout=subprocess.DEVNULL)
+
+    def standby(self, folder):
+        """A server that follows this one; from now on this one's commits wait for it."""
+        other = Postgres.__new__(Postgres)
+        other.folder, other.fsync, other._numbers = Path(folder), self.fsync, self._numbers
+        for part in ("data", "socket"):
+            (other.folder / part).mkdir(parents=True, mode=0o700)
+            if os.geteuid() == 0:
+                shutil.chown(other.folder / part, "postgres")
+        (other.folder / "log").touch()
+        if os.geteuid() == 0:
+            shutil.chown(other.folder / "log", "postgres")
+        self._as_owner("pg_basebackup", "--pgdata", other.folder / "data", "--write-recovery-conf",
+                       "--checkpoint=fast", "--no-sync", "--dbname",
+                       f"{self.conninfo()} application_name=second")
+        with open(other.folder / "data/postgresql.conf", "a", encoding="utf-8") as conf:
+            conf.write(f"unix_socket_directories = '{other.folder.resolve()}/socket'\n")
+        other.start()
+        with self.connect() as connection:
+            connection.execute("ALTER SYSTEM SET synchronous_standby_names = 'second'")
+            connection.execute("SELECT pg_reload_conf()")
+        return other
+
+    def promote(self):
+        """It takes writes from now on, and waits for nobody."""
+        with self.connect() as connection:
+            connection.execute("SELECT pg_promote()")
+            connection.execute("ALTER SYSTEM RESET synchronous_standby_names")
+            connection.execute("SELECT pg_reload_conf()")

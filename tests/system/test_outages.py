@@ -104,6 +104,30 @@ def test_postgresql_is_not_there_at_the_start(own_postgres, make_site, bus_path)
     finish(site)
 
 
+def test_postgresql_fails_over_to_a_standby(own_postgres, make_site, bus_path, work_dir):
+    """Killed in the middle of its work; the second server is read-only, then promoted."""
+    second = own_postgres.standby(work_dir / "second")
+    site = make_site(own_postgres, f"embedded:{bus_path}")
+    def both(user):
+        folders = f"{own_postgres.folder.resolve()}/socket,{second.folder.resolve()}/socket"
+        return f"host={folders} user={user} dbname={site.database}"
+    site.conninfo = both
+    site.start()
+    replay = site.start_replay(10)
+    until(site.verdicts, "the first verdict")
+    own_postgres.kill()
+    wait_hindered(site, OF_DATABASE, "database")
+    wait_hindered(site, ["dispatch-desk", "dispatch-mail"], "session is read-only")
+    assert is_ready(site, "collector"), "it needs no database"
+    second.promote()
+    site.postgres, site.own = second, second.conninfo(site.database)
+    assert replay.wait() == 0
+    site.wait_ready()
+    site.complain()
+    finish(site)
+    second.stop()
+
+
 # --- the bus -------------------------------------------------------------------------------
 
 
