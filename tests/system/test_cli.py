@@ -351,13 +351,41 @@ def test_the_mode_is_told_and_changed_only_after_a_yes(desk):
     desk.cli("mode", "shadow")
     desk.value("SELECT postern.apply_verdict(%s)", desk.verdict(GERMAN))
     asked = desk.cli("mode", "enforce", status=1)
-    assert "1 blocks, for 1 addresses of 1 customers" in asked.stdout
+    assert "blocked 1: 1 addresses of 1 customers" in asked.stdout
     assert GERMAN in asked.stdout and "say --yes" in asked.stderr
     assert desk.cli("mode").stdout == "shadow\n"
     desk.cli("mode", "enforce", "--yes")
     assert desk.cli("mode").stdout == "enforce\n"
     assert desk.state(GERMAN) in (None, "clear"), "what was recorded in shadow stays so"
     assert "not \"loud\"" in desk.cli("mode", "loud", status=2).stderr
+
+
+def test_enforce_shows_a_shadow_week_and_what_is_not_ready(desk):
+    desk.cli("mode", "shadow")
+    desk.import_csv(CUSTOMERS + "192.0.2.32/28,C-3,Silent Ltd,,,,,\n", "--force")
+    for unit, band in ((GERMAN, "flag"), ("192.0.2.2", "block"), (ENGLISH, "block"),
+                       ("192.0.2.33", "block")):
+        desk.value("SELECT postern.apply_verdict(%s)", desk.verdict(unit, band))
+    desk.cli("ip", "release", ENGLISH, "--reason", "a newsletter", "--false-positive")
+    asked = desk.cli("mode", "enforce", status=1).stdout
+    for words in ("warned 1 addresses and blocked 3: 4 addresses of 3 customers",
+                  "1 of these 4 were called false alarms", "shadow mode has run for 1 hour",
+                  "abuse@localhost", "adapter null alone is enabled",
+                  "1 of 3 customers have no contact", "never_block is empty", "→ "):
+        assert words in asked, asked
+    table = [line.split()[:2] for line in asked.splitlines() if "420 new mail" in line]
+    assert table == [["blocked", "192.0.2.2"], ["blocked", "192.0.2.33"], ["warned", GERMAN],
+                     ["blocked", ENGLISH]], "what would be closed first, what is settled last"
+    assert max(map(len, asked.splitlines())) <= 130
+    for key, value in (("mail.from", "Desk <abuse@example.net>"), ("mail.domain", "example.net"),
+                       ("mail.bounce", "bounces@example.net")):
+        desk.query("SELECT postern.set_setting(%s, %s, 'me')", key, value)
+    desk.cli("enforcement", "enable", "hook")
+    desk.query("SELECT postern.never_block_add('192.0.2.254/32', 'gateway', 'me')")
+    desk.import_csv(CUSTOMERS, "--force")
+    desk.advance(hours=24 * 7 + 1)
+    asked = desk.cli("mode", "enforce", status=1).stdout
+    assert "Not ready" not in asked and "warned 0 addresses and blocked 0" in asked
 
 
 def test_the_audit_is_verified_against_its_seals(desk):
