@@ -133,8 +133,8 @@ typedef struct {
      * replaced by another): its offset is smaller than the position, and stamps tell what was taken
      * before. */
     gboolean (*assigned)(gpointer user, const char *topic, gint32 partition, gint64 *out_position);
-    /* It is ours no more: forget it, commit nothing to the bus. Whoever is next may have it already;
-     * Kafka gives it to him when all calls of a rebalance have returned. */
+    /* It is ours no more: forget it, commit nothing to the bus. Whoever is next may have it
+     * already; Kafka gives it to him when all calls of a rebalance have returned. */
     void (*revoked)(gpointer user, const char *topic, gint32 partition);
     gpointer user;
 } PstBusAssignment;

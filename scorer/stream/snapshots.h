@@ -3,10 +3,11 @@
 /* The folder of snapshots: the last two of each partition, written without stopping the stream.
  *
  * A snapshot is taken of a state that PostgreSQL has committed. It is copied at once, in memory
- * (that is the pause: about 0.2 s for 400 MB); a thread adds the checksum, writes the copy beside,
- * syncs it, and only then gives it its name. So a file with the name of a snapshot is whole, whenever the scorer or the machine
- * dies; what is not whole is removed with the next start. Nothing here is needed: a partition
- * without a usable snapshot rebuilds its state from the log.
+ * (that is the pause: some tenths of a second for a million units); a thread adds the checksum,
+ * writes the copy beside, syncs it, and only then gives it its name. So a file with the name of a
+ * snapshot is whole, whenever the scorer or the machine dies; what is not whole is removed with the
+ * next start. Nothing here is needed: a partition without a usable snapshot rebuilds its state from
+ * the log.
  *
  * The folder may be shared by the hosts of a group: names hold the epoch, so no two scorers write
  * the same file, and a scorer that lost its partition writes nothing that is wrong.
