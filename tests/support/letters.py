@@ -3,6 +3,7 @@
 
 import email
 import email.policy
+import html.parser
 
 from desk import ENGLISH, GERMAN
 
@@ -29,3 +30,18 @@ def warn(desk, unit=ENGLISH, number=1, **options):
 
 def mailer(desk, server, *arguments):
     return desk.dispatch("mail", "--mail", server.uri, "--mail-timeout", "3s", *arguments)
+
+
+class Balance(html.parser.HTMLParser):
+    """Fails where a tag is closed that is not the last one opened."""
+
+    def __init__(self):
+        super().__init__()
+        self.open = []
+
+    def handle_starttag(self, tag, attrs):
+        if tag not in ("meta", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open and self.open.pop() == tag, f"</{tag}> in {self.open}"

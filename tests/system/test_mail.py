@@ -3,7 +3,6 @@
 wrong on the way."""
 
 import contextlib
-import html.parser
 import random
 import re
 import shutil
@@ -16,7 +15,7 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult
 
 from desk import CUSTOMERS, ENGLISH, GERMAN, Desk, readiness
-from letters import block, mailer, parsed, text_of, warn
+from letters import Balance, block, mailer, parsed, text_of, warn
 from waiting import until
 
 
@@ -114,21 +113,6 @@ def test_names_of_strangers_cannot_add_headers_or_markup(desk, mail_server):
     assert "&lt;img src=x onerror=&#39;alert(1)&#39;&gt; &amp; Söhne" in html
     assert "<img src=x onerror='alert(1)'> & Söhne" in text_of(message)
     assert "a@b {{unit}}" in text_of(message)
-
-
-class Balance(html.parser.HTMLParser):
-    """Fails where a tag is closed that is not the last one opened."""
-
-    def __init__(self):
-        super().__init__()
-        self.open = []
-
-    def handle_starttag(self, tag, attrs):
-        if tag != "meta":
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open and self.open.pop() == tag, f"</{tag}> in {self.open}"
 
 
 @pytest.mark.parametrize("unit", [GERMAN, ENGLISH])

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What mails say: freezes, reasons in the customer's language, blocklists, our own mistakes."""
 
-from desk import GERMAN
-from letters import block, mailer, parsed, text_of, warn
+import re
+
+from desk import ENGLISH, GERMAN
+from letters import Balance, block, mailer, parsed, text_of, warn
 
 
 def freeze(desk, unit=GERMAN):
@@ -75,3 +77,38 @@ def test_a_false_alarm_is_said_to_be_one(desk, mail_server):
     desk.wait_mail("released")
     text = text_of(parsed(mail_server.taken[-1]))
     assert "ein Irrtum von uns" in text and "sehen wir genauer hin" not in text
+
+
+def previews(desk):
+    """(kind, locale, text, page) of every kind of mail in every language."""
+    warn(desk)
+    frozen = freeze(desk)
+    warned = desk.value("SELECT public_id FROM postern.spam_case WHERE unit = %s", ENGLISH)
+    cases = {kind: warned for kind in ("warning", "reminder", "resolved", "digest")}
+    cases |= {kind: frozen for kind in ("blocked", "released", "freeze-notice", "frozen")}
+    for kind, case in cases.items():
+        for locale in ("en", "de"):
+            show = ("mail", "preview", kind, "--case", case, "--locale", locale)
+            text = desk.cli(*show).stdout.split("\n\n", 1)[1]
+            yield kind, locale, text, desk.cli(*show, "--html").stdout
+
+
+def is_table(line):
+    return re.match(r"20\d\d-\d\d-\d\d |Time \(UTC\)|Zeit \(UTC\)", line) or "http" in line
+
+
+def test_every_kind_in_every_language_fits_76_columns_and_has_no_hole(desk):
+    desk.query("SELECT postern.set_setting('page.url', 'https://abuse.example', 'test')")
+    seen = set()
+    for kind, locale, text, page in previews(desk):
+        seen.add((kind, locale))
+        wide = [line for line in text.split("\n") if len(line) > 76 and not is_table(line)]
+        assert not wide, f"{kind} {locale}: {wide}"
+        assert text.startswith("Guten Tag," if locale == "de" else "Hello,")
+        assert "\n\n\n" not in text and "{{" not in text + page
+        assert f'<html lang="{locale}">' in page and page.rstrip().endswith("</html>")
+        assert not re.search(r"\(\)|: *\n\n\n|  ,", text), f"{kind} {locale}:\n{text}"
+        balance = Balance()
+        balance.feed(page)
+        assert balance.open == [], f"{kind} {locale}:\n{page}"
+    assert len(seen) == 16
