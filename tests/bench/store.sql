@@ -89,11 +89,15 @@ SELECT c.id, c.unit, c.customer, 'complaint', 'spam', 1, 'Reported.', CASE WHEN 
 UPDATE postern.ip_state s SET state = 'warned', case_id = c.id, version = s.version + 1
   FROM postern.spam_case c WHERE c.unit = s.unit AND c.closed_at IS NULL;
 
--- A fifth of the units sends mail all the time: what 13 months would hold of fewer.
+-- A fifth of the units sends mail, for thirty days; the months have their partitions beforehand.
+INSERT INTO postern.smtp_activity (unit, bucket) VALUES ('20.0.0.0', now() - interval '30 days'), ('20.0.0.0', now());
+SELECT postern.make_partitions();
+DELETE FROM postern.smtp_activity;
 INSERT INTO postern.smtp_activity (unit, bucket, sessions, destinations, bytes, packets, failed, ports)
-SELECT w.unit, date_trunc('hour', now()) - interval '5 minutes' * b.n, (w.k + b.n) % 40 + 1, (w.k + b.n) % 10 + 1, 20000, 50, (w.k + b.n) % 3, 1
-  FROM generate_series(0, :activity / (:units / 5)) AS b (n), whose w
- WHERE w.k % 5 = 0 AND b.n * (:units / 5) + w.k / 5 < :activity ORDER BY b.n, w.unit;
+SELECT w.unit, date_trunc('hour', now()) - interval '30 days' * (b.n / b.most::float8),
+       (w.k + b.n) % 40 + 1, (w.k + b.n) % 10 + 1, 20000, 50, (w.k + b.n) % 3, 1
+  FROM (SELECT n, :activity / (:units / 5) AS most FROM generate_series(0, :activity / (:units / 5)) AS n) AS b, whose w
+ WHERE w.k % 5 = 0 AND b.n * (:units / 5) + w.k / 5 < :activity ORDER BY b.n DESC, w.unit;
 INSERT INTO postern.exporter_loss (hour, exporter, domain, received, expected, lost_network)
 SELECT h, inet '198.51.100.0' + e, 0, 1000000, 1000000 + e % 3, e % 3
   FROM generate_series(date_trunc('hour', now()) - interval '13 months', now(), '1 hour') AS h, generate_series(1, 40) AS e;

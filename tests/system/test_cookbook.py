@@ -46,8 +46,8 @@ def warn(desk, unit, number):
 
 def more_history(desk):
     """Somebody's neighbourhood, a complaint about nobody, a quiet router, an exemption, a shadow."""
-    desk.query("UPDATE postern.verdict SET reasons = reasons || '[{\"name\": \"neighbourhood\"}]'"
-               " WHERE unit = %s", GERMAN)
+    desk.query("UPDATE postern.verdict SET reasons = reasons || %s::jsonb WHERE unit = %s",
+               '[{"name": "neighbourhood"}]', GERMAN)
     desk.value("SELECT postern.apply_complaint(%s)", desk.complaint("203.0.113.77", 3))
     desk.query("INSERT INTO postern.exporter_ledger VALUES"
                " ('203.0.113.9', 7, 1, 9, 9, 10, 0, 0, now() - interval '1 minute'),"
