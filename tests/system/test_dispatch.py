@@ -249,4 +249,4 @@ def test_shadow_mode_records_and_tells_nobody(runner, postgres, work_dir, desk_t
     until(lambda: desk.query("SELECT action FROM postern.verdict WHERE applied_at IS NOT NULL")
           == [("shadow-blocked",)], "recorded")
     assert desk.mails() == [] and desk.query("SELECT 1 FROM postern.enforcement") == []
-    assert "blocks, for 1 addresses" in desk.cli("mode", "enforce", "--yes").stdout
+    assert "blocked 1: 1 addresses" in desk.cli("mode", "enforce", "--yes").stdout
