@@ -14,6 +14,13 @@
 /* Rates and trends want thirty days, or the whole period if that is longer. */
 #define SINCE "least($1::timestamptz, $2::timestamptz - interval '30 days')"
 
+/* A line of text as high as numbers: the lowest is no more than an eighth of the highest. */
+#define MARKS "'▁▂▃▄▅▆▇█'"
+/* Hours of a day, quarters of a week's days, days of a month. */
+#define SLICES                                                                                     \
+    "CASE extract(day FROM $2::timestamptz - $1::timestamptz)::int WHEN 1 THEN 24 WHEN 7 THEN 28"  \
+    " ELSE extract(day FROM $2::timestamptz - $1::timestamptz)::int END"
+
 const ReportSection report_sections[] = {
     SECTION("health", "Health", "",
             "SELECT what, state, value FROM ("
@@ -84,8 +91,14 @@ const ReportSection report_sections[] = {
             " WHERE at >= $1 AND at < $2 ORDER BY at, unit"),
     SECTION("top_senders", "Top senders", "no mail was seen",
             "SELECT postern.unit_text(unit) AS address, customer, sessions, destinations, bytes,"
-            " failed_share, ports, state FROM api_v1.top_senders_between($1, $2)"
-            " ORDER BY sessions DESC, unit LIMIT 20"),
+            " failed_share, ports, state,"
+            " (SELECT string_agg(substr(" MARKS ", 1 + (7 * n / greatest(most, 1))::int, 1), ''"
+            "   ORDER BY place) FROM (SELECT n, place, max(n) OVER () AS most"
+            "    FROM unnest(slices) WITH ORDINALITY AS u (n, place)) AS s) AS over_time, slices"
+            " FROM (SELECT * FROM api_v1.top_senders_between($1, $2)"
+            "   ORDER BY sessions DESC, unit LIMIT 20) AS t,"
+            "  LATERAL (SELECT api_v1.activity_of(unit, $1, $2, " SLICES ") AS slices) AS a"
+            " ORDER BY sessions DESC, unit"),
     SECTION("repeat_offenders", "Repeat offenders, one year", "none",
             "SELECT customer, customer_name, blocks, units, highest_level, last_block, open_now"
             " FROM api_v1.repeat_offenders WHERE first_block < $2::timestamptz"
@@ -122,7 +135,7 @@ const ReportSection report_sections[] = {
             " GROUP BY 1, 2 ORDER BY blocks DESC, 1, 2"),
     SECTION("trend", "Thirty days and more, a mark a day", "",
             "SELECT what, sum(n) AS total, max(n) AS most_a_day,"
-            " string_agg(substr('▁▂▃▄▅▆▇█', 1 + (7 * n / greatest(most, 1))::int, 1), ''"
+            " string_agg(substr(" MARKS ", 1 + (7 * n / greatest(most, 1))::int, 1), ''"
             "  ORDER BY day) AS trend, array_agg(n ORDER BY day) AS days"
             " FROM (SELECT what, kind.place, day, count(at) AS n, max(count(at)) OVER (PARTITION "
             "BY what)"

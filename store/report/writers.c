@@ -101,11 +101,19 @@ static void put_rest(FILE *out, GPtrArray *cells, int row, int columns, int from
         put_wrapped(out, g_strdelimit(text->str, "\r\n\t", ' '));
 }
 
+/* The numbers behind a drawn line are the last column, for programs and not for eyes. */
+static int text_columns(const PstPgRows *rows)
+{
+    int columns = pst_pg_columns(rows);
+    const char *last = pst_pg_column_name(rows, columns - 1);
+    return strcmp(last, "slices") == 0 || strcmp(last, "days") == 0 ? columns - 1 : columns;
+}
+
 /* The heading, then the rows, all columns of each after one another. Given. */
 static GPtrArray *table_cells(const PstPgRows *rows)
 {
     GPtrArray *cells = g_ptr_array_new_with_free_func(g_free);
-    int columns = pst_pg_columns(rows);
+    int columns = text_columns(rows);
     for (int c = 0; c < columns; c++)
         g_ptr_array_add(cells, heading(rows, c));
     for (int r = 0; r < pst_pg_count(rows); r++)
@@ -124,7 +132,7 @@ static void put_row(FILE *out, GPtrArray *cells, const int *widths, int first, i
 
 static void text_table(FILE *out, const PstPgRows *rows)
 {
-    int columns = pst_pg_columns(rows);
+    int columns = text_columns(rows);
     g_autoptr(GPtrArray) cells = table_cells(rows);
     g_autofree int *widths = g_new0(int, columns);
     for (guint i = 0; i < cells->len; i++) {

@@ -50,10 +50,10 @@ SELECT set_eq($$ SELECT r.rolname::text, p.proname::text FROM pg_roles r CROSS J
                         AND has_function_privilege(r.oid, p.oid, 'EXECUTE') AND NOT has_function_privilege('public', p.oid, 'EXECUTE')
                       GROUP BY 1, 2 $$,
     $$ SELECT role, f FROM (VALUES
-  ('postern_analyst', 'block_months ip_timeline is_ours measure_for mode_preview setting_interval time_text top_senders_between units_in
+  ('postern_analyst', 'activity_of block_months ip_timeline is_ours measure_for mode_preview setting_interval time_text top_senders_between units_in
     verdict_reasons'),
   ('postern_api', 'make_statement request_unblock'),
-  ('postern_auditor', 'block_months enforce_readiness shadow_week ip_timeline is_ours mail_preview measure_for mode_preview setting_interval time_text top_senders_between units_in
+  ('postern_auditor', 'activity_of block_months enforce_readiness shadow_week ip_timeline is_ours mail_preview measure_for mode_preview setting_interval time_text top_senders_between units_in
     verdict_reasons verify_audit'),
   ('postern_desk', 'apply_complaint apply_verdict claim_complaints claim_verdicts commit_freeze due_freezes due_timers expirable expire fire_timer mail_bounced
     make_partitions note_apply_error raise_alarm seal_audit'),
@@ -62,7 +62,7 @@ SELECT set_eq($$ SELECT r.rolname::text, p.proname::text FROM pg_roles r CROSS J
   ('postern_ingest', 'make_partitions record_evidence take_partition'),
   ('postern_mailer', 'claim_mail mail_bounced mail_outcome mail_sending note_apply_error raise_alarm settle_mail'),
   ('postern_monitor', 'enforce_readiness shadow_week is_ours measure_for mode_preview setting_interval time_text verdict_reasons verify_audit'),
-  ('postern_officer', 'block_months enforce_readiness shadow_week clear_alarm customers_import_apply customers_import_begin customers_import_diff customers_import_digest decide_dispute expirable expire
+  ('postern_officer', 'activity_of block_months enforce_readiness shadow_week clear_alarm customers_import_apply customers_import_begin customers_import_diff customers_import_digest decide_dispute expirable expire
     extend_deadline freeze_approve freeze_confirm freeze_propose freeze_reject freeze_restore ip_exempt ip_exempt_end ip_release ip_timeline
     is_ours mail_preview make_statement measure_for mode_preview never_freeze_add never_freeze_remove network_add
     network_end network_end_preview never_block_add reporter_enrol request_unblock set_adapter set_adapter_limits set_enforcement set_limits set_mode set_setting

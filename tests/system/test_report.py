@@ -82,6 +82,8 @@ def test_json_has_every_section_with_numbers_as_numbers(eventful):
     assert block["address"] == GERMAN and block["ports"] == [25] and block["level"] == 1
     [sender] = data["sections"]["top_senders"]
     assert sender["sessions"] == 420 and sender["state"] == "blocked"
+    assert len(sender["slices"]) == 24 and sum(sender["slices"]) == 420
+    assert sender["over_time"].count("█") == 1 and sender["over_time"].count("▁") == 23
     times = {row["what"]: row for row in data["sections"]["times"]}
     assert times["first sighting to block"]["n"] == 1
     assert times["first sighting to block"]["p50_s"] == 60
