@@ -5,7 +5,10 @@ import json
 import statistics
 import subprocess
 
+import restart
 from table import print_table, short
+
+PARTS = ("engine", "restart")
 
 
 def add_arguments(parser):
@@ -14,6 +17,12 @@ def add_arguments(parser):
                         help="units that send; default %(default)s")
     parser.add_argument("--millions", type=int, default=10, help="flows; default %(default)s")
     parser.add_argument("--repeat", type=int, default=3, help="repetitions; the median is printed")
+    parser.add_argument("--part", choices=PARTS, nargs="+", default=PARTS,
+                        help="what to measure; default: all")
+    parser.add_argument("--restart-units", type=int, default=1000000,
+                        help="units of the scorer that is started again; default %(default)s")
+    parser.add_argument("--backlog", type=int, default=200000,
+                        help="flows that wait for it; default %(default)s")
 
 
 def measure(tools, units, millions):
@@ -24,9 +33,18 @@ def measure(tools, units, millions):
 
 
 def run(tools, args):
-    """Prints the table."""
+    """Prints a table for each part."""
     if args.quick:
         args.units, args.millions, args.repeat = [10000], 1, 1
+        args.restart_units, args.backlog = 10000, 5000
+    if "engine" in args.part:
+        run_engine(tools, args)
+    if "restart" in args.part:
+        restart.run(tools, args.restart_units, args.backlog)
+
+
+def run_engine(tools, args):
+    """The engine alone, in the units that were asked for."""
     print(f"{args.millions} million flows of generated traffic at 1:1, each session told twice, "
           f"{args.repeat} repetitions\n")
     rows = []
