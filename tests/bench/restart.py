@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From the start of a scorer to being live: real programs on the embedded bus and PostgreSQL, with a
-state of many units and a backlog. Generated traffic."""
+"""From the start of a scorer to being live: the real programs, a state of many units, a backlog.
+Generated traffic."""
 
 import os
 import signal
