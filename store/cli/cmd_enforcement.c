@@ -8,7 +8,7 @@ typedef struct {
     char *reason;
     char *ttl;
     int per_minute, share; /* −1: as it is */
-    gboolean optional, yes;
+    gboolean optional, yes, end;
 } Options;
 
 static const char description[] =
@@ -29,8 +29,12 @@ static const char description[] =
     "limits NAME    --per-minute N units closed at most (0: any number), --share P per cent of a\n"
     "               /24 at most, --ttl 6h: the network forgets a block that nobody refreshes (0:\n"
     "               it keeps it)\n"
+    "protect NET    --reason TEXT: our own infrastructure, never warned, blocked or frozen; --end\n"
+    "               takes it off again\n"
+    "protected      all of these\n"
     "\n"
     "Examples:\n"
+    "  postern enforcement protect 192.0.2.250/32 --reason \"our resolver\" --database …\n"
     "  postern enforcement stop --reason \"the router's API loops\" --database …\n"
     "  postern enforcement limits hook --per-minute 30 --share 25 --database …\n"
     "\n"
@@ -214,6 +218,54 @@ static int limits(PstPg *pg, char **args, gpointer user, GError **error)
     return show(pg, args, user, error);
 }
 
+static int protect(PstPg *pg, char **args, gpointer user, GError **error)
+{
+    const Options *options = user;
+    int status = need_reason(options, error);
+    if (status != PST_EXIT_DONE)
+        return status;
+    PstPrefix net;
+    if (!pst_prefix_parse(args[0], strlen(args[0]), TRUE, &net))
+        return cli_usage(error, "\"%s\" is no network: write 192.0.2.250/32 or 2001:db8::/48",
+                         args[0]);
+    g_autofree char *actor = cli_actor();
+    g_auto(PstPgParams) p = pst_pg_params();
+    pst_pg_add_prefix(&p, &net);
+    pst_pg_add_text(&p, options->reason);
+    pst_pg_add_text(&p, actor);
+    g_autoptr(PstPgRows) rows =
+        pst_pg_query(pg,
+                     options->end ? "SELECT postern.never_block_remove($1::cidr, $2, $3)"
+                                  : "SELECT postern.never_block_add($1::cidr, $2, $3)",
+                     &p, error);
+    if (rows == NULL)
+        return PST_EXIT_FAILED;
+    gboolean changed = pst_pg_bool(rows, 0, 0);
+    if (options->end && !changed) {
+        g_set_error(error, PST_ERROR, PST_ERROR_NOT_FOUND,
+                    "exactly %s is not protected (postern enforcement protected)", args[0]);
+        return PST_EXIT_FAILED;
+    }
+    printf("%s: %s\n", args[0],
+           options->end ? "no longer protected"
+           : changed    ? "never warned, blocked or frozen from now on"
+                        : "stands there already");
+    return PST_EXIT_DONE;
+}
+
+static int protected(PstPg *pg, char **args, gpointer user, GError **error)
+{
+    g_autoptr(PstPgRows) rows =
+        pst_pg_query(pg,
+                     "SELECT net, reason, actor AS by, to_char(created_at, 'YYYY-MM-DD') AS since"
+                     " FROM postern.never_block ORDER BY net",
+                     NULL, error);
+    if (rows == NULL)
+        return PST_EXIT_FAILED;
+    cli_print_table(rows, stdout);
+    return PST_EXIT_DONE;
+}
+
 static int run_enforcement(PstRun *run, const CliConfig *config, gpointer options, GError **error)
 {
     static const CliVerb verbs[] = {
@@ -224,6 +276,8 @@ static int run_enforcement(PstRun *run, const CliConfig *config, gpointer option
         {"enable", 1, "enable ADAPTER [--optional]", enable},
         {"disable", 1, "disable ADAPTER", disable},
         {"limits", 1, "limits ADAPTER [--per-minute N] [--share P] [--ttl TIME]", limits},
+        {"protect", 1, "protect NET --reason TEXT [--end]", protect},
+        {"protected", 0, "protected", protected},
         {NULL}};
     return cli_run_verb(verbs, run, config, options, error);
 }
@@ -232,8 +286,9 @@ int cmd_enforcement(int argc, char **argv)
 {
     Options options = {.per_minute = -1, .share = -1};
     const GOptionEntry entries[] = {
-        {"reason", 0, 0, G_OPTION_ARG_STRING, &options.reason, "With stop, lift and start: why",
-         "TEXT"},
+        {"reason", 0, 0, G_OPTION_ARG_STRING, &options.reason,
+         "With stop, lift, start and protect: why", "TEXT"},
+        {"end", 0, 0, G_OPTION_ARG_NONE, &options.end, "With protect: no longer", NULL},
         {"yes", 0, 0, G_OPTION_ARG_NONE, &options.yes, "With lift: do not ask", NULL},
         {"optional", 0, 0, G_OPTION_ARG_NONE, &options.optional,
          "With enable: nothing waits for its confirmation", NULL},
@@ -248,7 +303,7 @@ int cmd_enforcement(int argc, char **argv)
     PstProgram program = {.program = "postern enforcement",
                           .summary = "The ways into the network.",
                           .description = description,
-                          .positional = "show|stop|lift|start|enable|disable|limits",
+                          .positional = "show|stop|lift|start|enable|disable|limits|protect …",
                           .options = entries};
     int status = cli_run(&program, argc, argv, run_enforcement, &options);
     g_free(options.reason);

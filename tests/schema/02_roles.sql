@@ -65,7 +65,7 @@ SELECT set_eq($$ SELECT r.rolname::text, p.proname::text FROM pg_roles r CROSS J
   ('postern_officer', 'activity_of block_months enforce_readiness shadow_week clear_alarm customers_import_apply customers_import_begin customers_import_diff customers_import_digest decide_dispute expirable expire
     extend_deadline freeze_approve freeze_confirm freeze_propose freeze_reject freeze_restore ip_exempt ip_exempt_end ip_release ip_timeline
     is_ours mail_preview make_statement measure_for mode_preview never_freeze_add never_freeze_remove network_add
-    network_end network_end_preview never_block_add reporter_enrol request_unblock set_adapter set_adapter_limits set_enforcement set_limits set_mode set_setting
+    network_end network_end_preview never_block_add never_block_remove reporter_enrol request_unblock set_adapter set_adapter_limits set_enforcement set_limits set_mode set_setting
     setting_interval settle_reply time_text top_senders_between units_in verdict_reasons verify_audit')) AS v (role, functions), regexp_split_to_table(functions, '\s+') AS f $$, 'who may call what');
 SELECT set_eq($$ SELECT p.proname::text FROM pg_proc p WHERE p.pronamespace IN ('postern'::regnamespace, 'api_v1'::regnamespace)
                     AND has_function_privilege('public', p.oid, 'EXECUTE') $$, ARRAY['now', 'mode', 'setting', 'unit_text'], 'and what everyone may');

@@ -269,6 +269,24 @@ def test_ways_and_limits_are_the_operators_by_name(network):
     desk.cli("enforcement", "disable", "hook")
 
 
+def test_what_is_protected_is_the_operators_to_say_and_to_take_back(network):
+    desk = network.desk
+    assert "needs --reason" in desk.cli("enforcement", "protect", "192.0.2.0/28",
+                                        status=2).stderr
+    assert "is no network" in desk.cli("enforcement", "protect", "192.0.2.1/28", "--reason", "x",
+                                       status=2).stderr
+    arguments = ("enforcement", "protect", "192.0.2.0/28", "--reason", "our relays")
+    assert "never warned" in desk.cli(*arguments).stdout
+    assert "stands there already" in desk.cli(*arguments).stdout
+    assert "our relays" in desk.cli("enforcement", "protected").stdout
+    network.block()
+    assert desk.state(GERMAN) in (None, "clear")
+    assert "no longer protected" in desk.cli(*arguments, "--end").stdout
+    assert "is not protected" in desk.cli(*arguments, "--end", status=1).stderr
+    network.block()
+    assert desk.state(GERMAN) == "blocked"
+
+
 def test_blocks_that_nobody_refreshed_are_told_by_the_doctor_and_closed_again(network):
     desk = network.desk
     program = network.dispatch()
