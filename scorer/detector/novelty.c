@@ -22,6 +22,7 @@ typedef union {
     Lanes lanes[VECTORS];
 } Line;
 G_STATIC_ASSERT(sizeof(Line) == LINE);
+G_STATIC_ASSERT(G_BYTE_ORDER == G_LITTLE_ENDIAN); /* find() reads lanes as words */
 
 struct Novelty {
     Line *line;       /* on a line's boundary */

@@ -153,6 +153,48 @@ Test(engine_log, same_log_gives_the_same_verdicts_and_state_whatever_the_tick)
     cr_assert_str_eq(a, b);
 }
 
+/* Flows between two other entries, up to @most at a time, all of one message. */
+static void run_together(Engine *engine, const GArray *log, guint most, GString *lines)
+{
+    PstFlow flows[100];
+    EngineFate fates[100];
+    guint n = 0;
+    for (guint i = 0; i <= log->len; i++) {
+        const Entry *entry = i < log->len ? &g_array_index(log, Entry, i) : NULL;
+        gboolean is_flow = entry != NULL && !entry->is_beat && !entry->is_input;
+        if (n == most || !is_flow) {
+            engine_flows(engine, flows, n, 1, fates);
+            n = 0;
+        }
+        if (is_flow)
+            flows[n++] = entry->flow;
+        else if (entry != NULL)
+            apply(engine, entry, 1);
+    }
+    take(engine, lines);
+}
+
+Test(engine_log, is_the_same_however_many_flows_are_given_at_a_time)
+{
+    g_autoptr(GArray) log = make_log_over(17, 3);
+    EngineConf conf = small_conf();
+    static const guint most[] = {1, 7, ENGINE_FLOWS_BEST, 100};
+    g_autofree char *expected = NULL, *digest = NULL;
+    for (guint i = 0; i < G_N_ELEMENTS(most); i++) {
+        g_autoptr(Engine) engine = engine_new(&conf, 3);
+        g_autoptr(GString) lines = g_string_new(NULL);
+        run_together(engine, log, most[i], lines);
+        g_autofree char *now = engine_digest(engine);
+        if (i == 0) {
+            expected = g_strdup(lines->str);
+            digest = g_strdup(now);
+        }
+        cr_assert_str_eq(lines->str, expected, "%u at a time", most[i]);
+        cr_assert_str_eq(now, digest, "%u at a time", most[i]);
+    }
+    cr_assert_not_null(strstr(expected, "\"flag\""), "the log holds bursts");
+}
+
 Test(engine_log, another_log_gives_another_state)
 {
     g_autoptr(GArray) log = make_log(11);
