@@ -90,11 +90,28 @@ CALL t.run(:events);
 SELECT is_empty('SELECT * FROM t.broken', 'every transition is as specified, every invariant holds after every event');
 SELECT is_empty('SELECT * FROM t.breach', 'and at the end');
 SELECT is((SELECT count(*) FROM t.did), :events::bigint, 'all events were fired');
--- The test says something only if it has been everywhere; a short run cannot.
-SELECT is_empty($$ SELECT DISTINCT effect FROM postern.state_transition WHERE current_setting('model.events')::int >= 100000
-                   EXCEPT SELECT effect FROM postern.audit_event $$, 'every effect was had');
-SELECT is_empty($$ SELECT DISTINCT 'refused by ' || guard FROM postern.state_transition WHERE guard IS NOT NULL AND current_setting('model.events')::int >= 100000
-                   EXCEPT SELECT effect FROM postern.audit_event $$, 'every guard has refused');
+-- The test says something only if it has been everywhere; a short run cannot. What is rare may need some events more.
+CREATE VIEW t.not_had AS
+    (SELECT effect FROM postern.state_transition UNION SELECT 'refused by ' || guard FROM postern.state_transition WHERE guard IS NOT NULL)
+    EXCEPT SELECT effect FROM postern.audit_event;
+CREATE PROCEDURE t.everywhere() LANGUAGE plpgsql AS $$
+BEGIN
+    FOR i IN 1 .. 50 LOOP
+        EXIT WHEN NOT EXISTS (SELECT FROM t.not_had);
+        CALL t.run(999); -- in the arena that it is in
+    END LOOP;
+END
+$$;
+SELECT current_setting('model.events')::int >= 100000 AS long \gset
+\if :long
+    CALL t.everywhere();
+    SELECT is_empty('SELECT * FROM t.not_had', 'every effect was had, every guard has refused');
+    SELECT is_empty('SELECT what FROM t.broken UNION ALL SELECT what FROM t.breach', 'and all was as specified on the way');
+\else
+    SELECT skip('a short run has not been everywhere', 2);
+\endif
+SELECT diag(format('least often: %s, %s times', effect, count(*))) FROM postern.audit_event
+ WHERE effect LIKE 'refused by %' GROUP BY effect ORDER BY count(*) LIMIT 3;
 
 -- And only if it fails where the table is wrong: one row of those that were often used, another to_state.
 SELECT a.from_state AS state, a.event AS event, m.state AS wrong
@@ -106,7 +123,10 @@ SELECT diag(format('wrong on purpose: %s, %s to %s', :'state', :'event', :'wrong
 UPDATE postern.state_transition SET to_state = :'wrong' WHERE state = :'state' AND event = :'event';
 CREATE FUNCTION t.fails() RETURNS boolean LANGUAGE plpgsql AS $$
 BEGIN
-    FOR i IN 1 .. 5000 LOOP
+    FOR i IN 1 .. 20000 LOOP
+        IF i % 1000 = 0 THEN
+            PERFORM t.new_arena(200 + i / 1000);
+        END IF;
         PERFORM t.something();
         IF EXISTS (SELECT FROM postern.audit_event a WHERE a.id > currval('postern.audit_event_id_seq') - 100 AND a.from_state IS NOT NULL AND t.wrong(a)) THEN
             RETURN true;
