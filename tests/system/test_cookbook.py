@@ -45,7 +45,7 @@ def warn(desk, unit, number):
 
 
 def more_history(desk):
-    """Somebody's neighbourhood, a complaint about nobody, a quiet router, an exemption, a shadow."""
+    """A neighbourhood, a complaint about nobody, a quiet router, an exemption, a shadow."""
     desk.query("UPDATE postern.verdict SET reasons = reasons || %s::jsonb WHERE unit = %s",
                '[{"name": "neighbourhood"}]', GERMAN)
     desk.value("SELECT postern.apply_complaint(%s)", desk.complaint("203.0.113.77", 3))

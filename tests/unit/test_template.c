@@ -186,6 +186,7 @@ Test(template, refuses_one_byte_more_than_the_limit)
 Test(template, counts_its_parts_to_its_length)
 {
     g_autofree char *text = g_strnfill(PST_TEMPLATE_MAX, 'a');
-    memcpy(text, "{{>head}}", strlen("{{>head}}"));
+    static const char include[] = "{{>head}}";
+    memcpy(text, include, sizeof include - 1);
     expect_refused(text, "_part.txt:1: the template with its parts is longer than 256 KiB");
 }
