@@ -79,7 +79,8 @@ class Desk:
         program = self.runner.start("postern-dispatch", *arguments, "--metrics",
                                     f"127.0.0.1:{port}")
         program.url = f"http://127.0.0.1:{port}"
-        until(lambda: "connected" in program.stderr or not program.is_running, "it is up")
+        until(lambda: "connected" in program.stderr or "away" in program.stderr
+              or not program.is_running, "it is up, or says that the database is away")
         return program
 
     # --- the database --------------------------------------------------------------------
