@@ -118,8 +118,8 @@ static gboolean next_packet(Capture *capture, Datagram *out, CaptureItem *out_it
             *out_item = CAPTURE_FRAGMENT;
         return TRUE;
     }
-    *out = (Datagram){.kernel_ns = header->ts.tv_sec * NS_PER_S +
-                                   header->ts.tv_usec}; /* asked for in ns */
+    /* asked for in ns */
+    *out = (Datagram){.kernel_ns = header->ts.tv_sec * NS_PER_S + header->ts.tv_usec};
     switch (packet_read(capture->link, bytes, header->caplen, out, &piece)) {
     case PACKET_UDP:
         *out_item = CAPTURE_DATAGRAM;
