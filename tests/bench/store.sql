@@ -68,7 +68,7 @@ SELECT 'complaint', 'arf', 'abuse', 'spam', unit, at, at + interval '5 minutes',
   FROM past WHERE n % 4 = 0 ORDER BY n;
 INSERT INTO postern.outbox (dedup_key, kind, unit, customer, case_id, contact_email, locale, tz, message_id, envelope_from, vars,
     state, attempts, next_at, created_at, accepted_at, code)
-SELECT 'b' || n, CASE WHEN was_warned THEN 'warning' ELSE 'blocked' END, unit, customer, n, 'abuse@example.net', 'en', 'UTC',
+SELECT 'b' || n || ':abuse@example.net', CASE WHEN was_warned THEN 'warning' ELSE 'blocked' END, unit, customer, n, 'abuse@example.net', 'en', 'UTC',
        n || '.' || lpad(to_hex(n), 20, '0') || '@bench.example', 'bounce@bench.example', '{}', CASE WHEN n % 200 = 0 THEN 'failed' ELSE 'done' END, 1,
        at, at, CASE WHEN n % 200 = 0 THEN NULL ELSE at + interval '1 s' END, CASE WHEN n % 200 = 0 THEN 550 ELSE 250 END
   FROM past ORDER BY n;
