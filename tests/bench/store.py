@@ -208,7 +208,12 @@ def idle_load(db, seconds):
         pass
     with dispatcher(db, "verdict,deadline,mail,enforce", "--mail", f"maildir:{db.folder}/mail"):
         wait_for(db, "SELECT sum(count) FROM postern.due", 600)
-        time.sleep(5)
+        # What was loaded is being vacuumed, and those transactions would be counted, too.
+        db.psql("ALTER SYSTEM SET autovacuum = off")
+        db.psql("SELECT pg_reload_conf()")
+        wait_for(db, "SELECT count(*) FROM pg_stat_activity"
+                     " WHERE backend_type LIKE 'autovacuum w%'", 600)
+        time.sleep(65)    # a process tells of its transactions a minute later at the latest
         before = int(db.psql(count))
         time.sleep(seconds)
         return (int(db.psql(count)) - before - 1) / seconds
@@ -269,7 +274,7 @@ def act(db, args):
     rate = mail_rate(db)
     if rate is not None:
         rows.append(["mails through an SMTP server, per minute", f"{rate:.0f}", "≥ 1000"])
-    rows.append(["idle dispatcher of all work, transactions per s", f"{idle_load(db, 20):.2f}",
+    rows.append(["idle dispatcher of all work, transactions per s", f"{idle_load(db, 30):.2f}",
                  "≤ 1"])
     return rows
 
