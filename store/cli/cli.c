@@ -103,6 +103,71 @@ int cli_usage(GError **error, const char *format, ...)
     return PST_EXIT_USAGE;
 }
 
+int cli_need_reason(const char *reason, GError **error)
+{
+    if (reason != NULL && *reason != '\0')
+        return PST_EXIT_DONE;
+    return cli_usage(error, "it needs --reason: it stands in the audit");
+}
+
+/* ---- addresses and networks ---- */
+
+gboolean cli_add_address(PstPgParams *params, const char *text, GError **error)
+{
+    PstPrefix prefix;
+    if (!pst_prefix_parse(text, strlen(text), FALSE, &prefix)) {
+        cli_usage(error, "\"%s\" is no address: write 192.0.2.25 or 2001:db8:1::/64", text);
+        return FALSE;
+    }
+    pst_pg_add_prefix(params, &prefix);
+    return TRUE;
+}
+
+gboolean cli_read_net(const char *text, PstPrefix *out, GError **error)
+{
+    if (pst_prefix_parse(text, strlen(text), TRUE, out))
+        return TRUE;
+    char meant[PST_PREFIX_TEXT_MAX];
+    if (pst_prefix_parse(text, strlen(text), FALSE, out))
+        cli_usage(error, "%s has bits set behind its length: did you mean %s?", text,
+                  pst_prefix_format(out, meant));
+    else
+        cli_usage(error, "\"%s\" is no network: write 192.0.2.0/24 or 2001:db8::/32", text);
+    return FALSE;
+}
+
+int cli_list_net(PstPg *pg, const CliNetList *list, const char *net, const char *reason,
+                 gboolean remove, GError **error)
+{
+    PstPrefix prefix;
+    int status = cli_need_reason(reason, error);
+    if (status != PST_EXIT_DONE)
+        return status;
+    if (!cli_read_net(net, &prefix, error))
+        return PST_EXIT_USAGE;
+    g_autofree char *actor = cli_actor();
+    g_auto(PstPgParams) p = pst_pg_params();
+    pst_pg_add_prefix(&p, &prefix);
+    pst_pg_add_text(&p, reason);
+    pst_pg_add_text(&p, actor);
+    g_autoptr(PstPgRows) rows =
+        pst_pg_query(pg, remove ? list->remove_sql : list->add_sql, &p, error);
+    if (rows == NULL)
+        return PST_EXIT_FAILED;
+    gboolean changed = pst_pg_bool(rows, 0, 0);
+    if (remove && !changed) {
+        g_set_error(error, PST_ERROR, PST_ERROR_NOT_FOUND, "exactly %s %s", net, list->unknown);
+        return PST_EXIT_FAILED;
+    }
+    printf("%s: %s\n", net,
+           remove    ? list->removed
+           : changed ? list->added
+                     : "stands there already");
+    return PST_EXIT_DONE;
+}
+
+/* ---- verbs ---- */
+
 static char *all_usages(const CliVerb *verbs)
 {
     GString *text = g_string_new(NULL);
@@ -160,6 +225,15 @@ void cli_print_table(const PstPgRows *rows, FILE *out)
             print_cell(out, cell(rows, r, c), widths[c], c == columns - 1);
         fputc('\n', out);
     }
+}
+
+int cli_print_query(PstPg *pg, const char *sql, const PstPgParams *params, GError **error)
+{
+    g_autoptr(PstPgRows) rows = pst_pg_query(pg, sql, params, error);
+    if (rows == NULL)
+        return PST_EXIT_FAILED;
+    cli_print_table(rows, stdout);
+    return PST_EXIT_DONE;
 }
 
 char *cli_program_path(const char *name)

@@ -62,6 +62,25 @@ guint8 cli_too_wide(const PstPrefix *net);
 /* Wrong use: sets USAGE, returns PST_EXIT_USAGE. */
 int cli_usage(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3);
 
+/* What changes somebody's fate needs a --reason; without one (or an empty one): USAGE. */
+int cli_need_reason(const char *reason, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* An address, or a prefix that may have bits set behind its length, as a parameter. */
+gboolean cli_add_address(PstPgParams *params, const char *text, GError **error)
+    G_GNUC_WARN_UNUSED_RESULT;
+/* A network: nothing is set behind its length, else USAGE tells the one that was meant. */
+gboolean cli_read_net(const char *text, PstPrefix *out, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* A list of networks with reasons in the database: what puts one in and takes it out, both
+ * ($1 net, $2 reason, $3 actor) and TRUE if that changed anything; and what is said then. */
+typedef struct {
+    const char *add_sql, *remove_sql;
+    const char *added, *removed, *unknown; /* @unknown follows "exactly NET" */
+} CliNetList;
+/* Puts @net into @list, or takes it out; says what came of it. */
+int cli_list_net(PstPg *pg, const CliNetList *list, const char *net, const char *reason,
+                 gboolean remove, GError **error);
+
 /* A verb of a subcommand: "add" of "postern networks add". */
 typedef struct {
     const char *name;
@@ -75,6 +94,8 @@ int cli_run_verb(const CliVerb *verbs, PstRun *run, const CliConfig *config, gpo
 
 /* Prints @rows as a table with the columns' names, aligned; "–" for NULL. */
 void cli_print_table(const PstPgRows *rows, FILE *out);
+/* Prints what @sql gives so, on stdout. @params may be NULL. */
+int cli_print_query(PstPg *pg, const char *sql, const PstPgParams *params, GError **error);
 
 /* Our program NAME: beside this one, else wherever PATH says. Given. */
 char *cli_program_path(const char *name);

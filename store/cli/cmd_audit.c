@@ -69,15 +69,11 @@ static int seals(PstPg *pg, char **args, gpointer user, GError **error)
 {
     g_auto(PstPgParams) p = pst_pg_params();
     pst_pg_add_int(&p, SHOWN_MAX);
-    g_autoptr(PstPgRows) rows = pst_pg_query(
+    return cli_print_query(
         pg,
         "SELECT id AS seal, to_char(sealed_at, 'YYYY-MM-DD HH24:MI:SS') AS \"time (UTC)\", rows,"
         " digest FROM api_v1.audit_seals ORDER BY id DESC LIMIT $1",
         &p, error);
-    if (rows == NULL)
-        return PST_EXIT_FAILED;
-    cli_print_table(rows, stdout);
-    return PST_EXIT_DONE;
 }
 
 static int run_audit(PstRun *run, const CliConfig *config, gpointer options, GError **error)

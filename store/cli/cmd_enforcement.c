@@ -95,13 +95,6 @@ static int turn(PstPg *pg, const char *value, const char *reason, GError **error
     return PST_EXIT_DONE;
 }
 
-static int need_reason(const Options *options, GError **error)
-{
-    if (options->reason != NULL && *options->reason != '\0')
-        return PST_EXIT_DONE;
-    return cli_usage(error, "it needs --reason: it stands in the audit");
-}
-
 static gboolean count_closed(PstPg *pg, gint64 *out_blocks, gint64 *out_freezes, GError **error)
 {
     g_autoptr(PstPgRows) rows =
@@ -119,7 +112,7 @@ static gboolean count_closed(PstPg *pg, gint64 *out_blocks, gint64 *out_freezes,
 static int stop(PstPg *pg, char **args, gpointer user, GError **error)
 {
     const Options *options = user;
-    int status = need_reason(options, error);
+    int status = cli_need_reason(options->reason, error);
     if (status != PST_EXIT_DONE)
         return status;
     status = turn(pg, "off", options->reason, error);
@@ -141,7 +134,7 @@ static int lift(PstPg *pg, char **args, gpointer user, GError **error)
 {
     const Options *options = user;
     gint64 blocks = 0, freezes = 0;
-    int status = need_reason(options, error);
+    int status = cli_need_reason(options->reason, error);
     if (status != PST_EXIT_DONE)
         return status;
     if (!count_closed(pg, &blocks, &freezes, error))
@@ -220,50 +213,24 @@ static int limits(PstPg *pg, char **args, gpointer user, GError **error)
 
 static int protect(PstPg *pg, char **args, gpointer user, GError **error)
 {
+    static const CliNetList protected = {
+        .add_sql = "SELECT postern.never_block_add($1::cidr, $2, $3)",
+        .remove_sql = "SELECT postern.never_block_remove($1::cidr, $2, $3)",
+        .added = "never warned, blocked or frozen from now on",
+        .removed = "no longer protected",
+        .unknown = "is not protected (postern enforcement protected)",
+    };
     const Options *options = user;
-    int status = need_reason(options, error);
-    if (status != PST_EXIT_DONE)
-        return status;
-    PstPrefix net;
-    if (!pst_prefix_parse(args[0], strlen(args[0]), TRUE, &net))
-        return cli_usage(error, "\"%s\" is no network: write 192.0.2.250/32 or 2001:db8::/48",
-                         args[0]);
-    g_autofree char *actor = cli_actor();
-    g_auto(PstPgParams) p = pst_pg_params();
-    pst_pg_add_prefix(&p, &net);
-    pst_pg_add_text(&p, options->reason);
-    pst_pg_add_text(&p, actor);
-    g_autoptr(PstPgRows) rows =
-        pst_pg_query(pg,
-                     options->end ? "SELECT postern.never_block_remove($1::cidr, $2, $3)"
-                                  : "SELECT postern.never_block_add($1::cidr, $2, $3)",
-                     &p, error);
-    if (rows == NULL)
-        return PST_EXIT_FAILED;
-    gboolean changed = pst_pg_bool(rows, 0, 0);
-    if (options->end && !changed) {
-        g_set_error(error, PST_ERROR, PST_ERROR_NOT_FOUND,
-                    "exactly %s is not protected (postern enforcement protected)", args[0]);
-        return PST_EXIT_FAILED;
-    }
-    printf("%s: %s\n", args[0],
-           options->end ? "no longer protected"
-           : changed    ? "never warned, blocked or frozen from now on"
-                        : "stands there already");
-    return PST_EXIT_DONE;
+    return cli_list_net(pg, &protected, args[0], options->reason, options->end, error);
 }
 
 static int protected(PstPg *pg, char **args, gpointer user, GError **error)
 {
-    g_autoptr(PstPgRows) rows =
-        pst_pg_query(pg,
-                     "SELECT net, reason, actor AS by, to_char(created_at, 'YYYY-MM-DD') AS since"
-                     " FROM postern.never_block ORDER BY net",
-                     NULL, error);
-    if (rows == NULL)
-        return PST_EXIT_FAILED;
-    cli_print_table(rows, stdout);
-    return PST_EXIT_DONE;
+    return cli_print_query(
+        pg,
+        "SELECT net, reason, actor AS by, to_char(created_at, 'YYYY-MM-DD') AS since"
+        " FROM postern.never_block ORDER BY net",
+        NULL, error);
 }
 
 static int run_enforcement(PstRun *run, const CliConfig *config, gpointer options, GError **error)

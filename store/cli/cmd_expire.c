@@ -22,16 +22,6 @@ static const char description[] =
     "\n"
     "Exit status: 0 done, 1 failed, 2 usage.";
 
-static gboolean announce(PstPg *pg, GError **error)
-{
-    g_autoptr(PstPgRows) rows =
-        pst_pg_query(pg, "SELECT what, rows FROM postern.expirable()", NULL, error);
-    if (rows == NULL)
-        return FALSE;
-    cli_print_table(rows, stdout);
-    return TRUE;
-}
-
 /* One step. *out_taken: how much it took in all; 0: nothing is left. */
 static gboolean take(PstPg *pg, GHashTable *totals, gint64 *out_taken, GError **error)
 {
@@ -70,7 +60,7 @@ static int expire(PstRun *run, const CliConfig *config, gpointer user, GError **
     if (pg == NULL)
         return PST_EXIT_FAILED;
     if (options->dry_run)
-        return announce(pg, error) ? PST_EXIT_DONE : PST_EXIT_FAILED;
+        return cli_print_query(pg, "SELECT what, rows FROM postern.expirable()", NULL, error);
     g_autoptr(GHashTable) totals = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     for (gint64 taken = 1; taken > 0;)
         if (!take(pg, totals, &taken, error))

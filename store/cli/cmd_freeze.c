@@ -47,24 +47,6 @@ static const char description[] =
     "\n"
     "Exit status: 0 done, 1 failed, refused or not confirmed, 2 usage.";
 
-static int need_reason(const Options *options, GError **error)
-{
-    if (options->reason != NULL && *options->reason != '\0')
-        return PST_EXIT_DONE;
-    return cli_usage(error, "it needs --reason: it stands in the audit");
-}
-
-static gboolean add_address(PstPgParams *p, const char *text, GError **error)
-{
-    PstPrefix prefix;
-    if (!pst_prefix_parse(text, strlen(text), FALSE, &prefix)) {
-        cli_usage(error, "\"%s\" is no address: write 192.0.2.25 or 2001:db8:1::/64", text);
-        return FALSE;
-    }
-    pst_pg_add_prefix(p, &prefix);
-    return TRUE;
-}
-
 /* ---- deciding ---- */
 
 /* Calls @sql, which gives {action, unit, message, reason, state, freeze_at}; says what came of it:
@@ -96,19 +78,22 @@ static int decide(PstPg *pg, const char *sql, const PstPgParams *p, const char *
     return PST_EXIT_FAILED;
 }
 
-/* An event about one address with a reason. */
-static int decide_about(PstPg *pg, const char *address, const Options *options, const char *sql,
-                        const char *done, GError **error)
+/* An event about one address with a reason. @sql: a call with $1 address, $2 reason, $3 actor and,
+ * if @list is not NULL, $4 the blocklist. */
+static int decide_about(PstPg *pg, const char *address, const Options *options, const char *list,
+                        const char *sql, const char *done, GError **error)
 {
-    int status = need_reason(options, error);
+    int status = cli_need_reason(options->reason, error);
     if (status != PST_EXIT_DONE)
         return status;
     g_autofree char *actor = cli_actor();
     g_auto(PstPgParams) p = pst_pg_params();
-    if (!add_address(&p, address, error))
+    if (!cli_add_address(&p, address, error))
         return PST_EXIT_USAGE;
     pst_pg_add_text(&p, options->reason);
     pst_pg_add_text(&p, actor);
+    if (list != NULL)
+        pst_pg_add_text(&p, list);
     return decide(pg, sql, &p, address, done, error);
 }
 
@@ -117,17 +102,8 @@ static int propose(PstPg *pg, char **args, gpointer user, GError **error)
     const Options *options = user;
     if (options->list == NULL || *options->list == '\0')
         return cli_usage(error, "which blocklist holds it? --list zen.spamhaus.org");
-    int status = need_reason(options, error);
-    if (status != PST_EXIT_DONE)
-        return status;
-    g_autofree char *actor = cli_actor();
-    g_auto(PstPgParams) p = pst_pg_params();
-    if (!add_address(&p, args[0], error))
-        return PST_EXIT_USAGE;
-    pst_pg_add_text(&p, options->list);
-    pst_pg_add_text(&p, options->reason);
-    pst_pg_add_text(&p, actor);
-    status = decide(pg, "freeze_propose($1, $2, $3, $4)", &p, args[0], "freeze-proposed", error);
+    int status = decide_about(pg, args[0], options, options->list, "freeze_propose($1, $4, $2, $3)",
+                              "freeze-proposed", error);
     if (status == PST_EXIT_DONE)
         printf("somebody else approves it: postern freeze approve %s --reason \"…\"\n", args[0]);
     return status;
@@ -135,33 +111,27 @@ static int propose(PstPg *pg, char **args, gpointer user, GError **error)
 
 static int approve(PstPg *pg, char **args, gpointer user, GError **error)
 {
-    return decide_about(pg, args[0], user, "freeze_approve($1, $2, $3)", "freeze-scheduled", error);
+    return decide_about(pg, args[0], user, NULL, "freeze_approve($1, $2, $3)", "freeze-scheduled",
+                        error);
 }
 
 static int reject(PstPg *pg, char **args, gpointer user, GError **error)
 {
-    return decide_about(pg, args[0], user, "freeze_reject($1, $2, $3)", "freeze-withdrawn", error);
+    return decide_about(pg, args[0], user, NULL, "freeze_reject($1, $2, $3)", "freeze-withdrawn",
+                        error);
 }
 
 static int confirm(PstPg *pg, char **args, gpointer user, GError **error)
 {
-    return decide_about(pg, args[0], user, "freeze_confirm($1, $2, $3)", "freeze-confirmed", error);
+    return decide_about(pg, args[0], user, NULL, "freeze_confirm($1, $2, $3)", "freeze-confirmed",
+                        error);
 }
 
 /* ---- looking ---- */
 
-static int print(PstPg *pg, const char *sql, GError **error)
-{
-    g_autoptr(PstPgRows) rows = pst_pg_query(pg, sql, NULL, error);
-    if (rows == NULL)
-        return PST_EXIT_FAILED;
-    cli_print_table(rows, stdout);
-    return PST_EXIT_DONE;
-}
-
 static int list(PstPg *pg, char **args, gpointer user, GError **error)
 {
-    return print(
+    return cli_print_query(
         pg,
         "SELECT * FROM (SELECT postern.unit_text(unit) AS address, customer, state, zone AS list,"
         " concat(proposer, ' (' || proposer_login || ')') AS proposed,"
@@ -174,47 +144,29 @@ static int list(PstPg *pg, char **args, gpointer user, GError **error)
         "SELECT * FROM (SELECT postern.unit_text(unit), customer, 'frozen', zone, proposer,"
         " approver, 'since ' || to_char(frozen_at, 'YYYY-MM-DD HH24:MI') || ' UTC'"
         " FROM api_v1.freezes ORDER BY frozen_at) AS closed",
-        error);
+        NULL, error);
 }
 
 static int never_list(PstPg *pg, char **args, gpointer user, GError **error)
 {
-    return print(pg,
-                 "SELECT net, reason, actor AS by, to_char(created_at, 'YYYY-MM-DD') AS since"
-                 " FROM postern.never_freeze ORDER BY net",
-                 error);
+    return cli_print_query(
+        pg,
+        "SELECT net, reason, actor AS by, to_char(created_at, 'YYYY-MM-DD') AS since"
+        " FROM postern.never_freeze ORDER BY net",
+        NULL, error);
 }
 
 static int never(PstPg *pg, char **args, gpointer user, GError **error)
 {
+    static const CliNetList never_frozen = {
+        .add_sql = "SELECT postern.never_freeze_add($1::cidr, $2, $3)",
+        .remove_sql = "SELECT postern.never_freeze_remove($1::cidr, $2, $3)",
+        .added = "is never frozen",
+        .removed = "may be frozen again",
+        .unknown = "does not stand there (postern freeze never-list)",
+    };
     const Options *options = user;
-    int status = need_reason(options, error);
-    if (status != PST_EXIT_DONE)
-        return status;
-    g_autofree char *actor = cli_actor();
-    g_auto(PstPgParams) p = pst_pg_params();
-    if (!add_address(&p, args[0], error))
-        return PST_EXIT_USAGE;
-    pst_pg_add_text(&p, options->reason);
-    pst_pg_add_text(&p, actor);
-    g_autoptr(PstPgRows) rows =
-        pst_pg_query(pg,
-                     options->end ? "SELECT postern.never_freeze_remove($1::cidr, $2, $3)"
-                                  : "SELECT postern.never_freeze_add($1::cidr, $2, $3)",
-                     &p, error);
-    if (rows == NULL)
-        return PST_EXIT_FAILED;
-    gboolean changed = pst_pg_bool(rows, 0, 0);
-    if (options->end && !changed) {
-        g_set_error(error, PST_ERROR, PST_ERROR_NOT_FOUND,
-                    "exactly %s does not stand there (postern freeze never-list)", args[0]);
-        return PST_EXIT_FAILED;
-    }
-    printf("%s: %s\n", args[0],
-           options->end ? "may be frozen again"
-           : changed    ? "is never frozen"
-                        : "stands there already");
-    return PST_EXIT_DONE;
+    return cli_list_net(pg, &never_frozen, args[0], options->reason, options->end, error);
 }
 
 /* ---- after an older dump was restored ---- */

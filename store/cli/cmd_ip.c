@@ -30,17 +30,6 @@ static const char description[] =
     "\n"
     "Exit status: 0 done, 1 failed, refused or unknown, 2 usage.";
 
-static gboolean add_address(PstPgParams *p, const char *text, GError **error)
-{
-    PstPrefix prefix;
-    if (!pst_prefix_parse(text, strlen(text), FALSE, &prefix)) {
-        cli_usage(error, "\"%s\" is no address: write 192.0.2.25 or 2001:db8:1::/64", text);
-        return FALSE;
-    }
-    pst_pg_add_prefix(p, &prefix);
-    return TRUE;
-}
-
 /* ---- show ---- */
 
 /* What each part of the answer says, one line per row; parts without rows are not shown. */
@@ -119,7 +108,7 @@ static gboolean show_history(PstPg *pg, const PstPgParams *p, gboolean *out_any,
 static int show(PstPg *pg, char **args, gpointer user, GError **error)
 {
     g_auto(PstPgParams) p = pst_pg_params();
-    if (!add_address(&p, args[0], error))
+    if (!cli_add_address(&p, args[0], error))
         return PST_EXIT_USAGE;
     gboolean any = FALSE;
     for (gsize i = 0; i < G_N_ELEMENTS(parts); i++)
@@ -144,12 +133,12 @@ static int show(PstPg *pg, char **args, gpointer user, GError **error)
 static int release(PstPg *pg, char **args, gpointer user, GError **error)
 {
     const Options *options = user;
-    if (options->reason == NULL || *options->reason == '\0')
-        return cli_usage(error,
-                         "a release needs --reason: it stands in the audit and in the report");
+    int status = cli_need_reason(options->reason, error);
+    if (status != PST_EXIT_DONE)
+        return status;
     g_autofree char *actor = cli_actor();
     g_auto(PstPgParams) p = pst_pg_params();
-    if (!add_address(&p, args[0], error))
+    if (!cli_add_address(&p, args[0], error))
         return PST_EXIT_USAGE;
     pst_pg_add_text(&p, options->reason);
     pst_pg_add_bool(&p, options->false_positive);
@@ -175,11 +164,12 @@ static int release(PstPg *pg, char **args, gpointer user, GError **error)
 
 static int end_exemption(PstPg *pg, const char *net, const char *reason, GError **error)
 {
-    if (reason == NULL)
-        return cli_usage(error, "the end of an exemption needs --reason: it stands in the audit");
+    int status = cli_need_reason(reason, error);
+    if (status != PST_EXIT_DONE)
+        return status;
     g_autofree char *actor = cli_actor();
     g_auto(PstPgParams) p = pst_pg_params();
-    if (!add_address(&p, net, error))
+    if (!cli_add_address(&p, net, error))
         return PST_EXIT_USAGE;
     pst_pg_add_text(&p, reason);
     pst_pg_add_text(&p, actor);
@@ -202,8 +192,11 @@ static int exempt(PstPg *pg, char **args, gpointer user, GError **error)
     const Options *options = user;
     if (options->end)
         return end_exemption(pg, args[0], options->reason, error);
-    if (options->reason == NULL || options->until == NULL)
-        return cli_usage(error, "an exemption needs --until and --reason");
+    if (options->until == NULL)
+        return cli_usage(error, "an exemption needs --until");
+    int status = cli_need_reason(options->reason, error);
+    if (status != PST_EXIT_DONE)
+        return status;
     g_autofree char *day = strlen(options->until) == strlen("2026-07-01")
                                ? g_strconcat(options->until, "T00:00:00Z", NULL)
                                : g_strdup(options->until);
@@ -213,7 +206,7 @@ static int exempt(PstPg *pg, char **args, gpointer user, GError **error)
                          options->until);
     g_autofree char *actor = cli_actor();
     g_auto(PstPgParams) p = pst_pg_params();
-    if (!add_address(&p, args[0], error))
+    if (!cli_add_address(&p, args[0], error))
         return PST_EXIT_USAGE;
     if (options->ceiling > 0)
         pst_pg_add_real(&p, options->ceiling);

@@ -26,24 +26,11 @@ static const char description[] =
     "\n"
     "Exit status: 0 done, 1 failed, 2 usage.";
 
-static gboolean read_net(const char *arg, PstPrefix *out, GError **error)
-{
-    if (pst_prefix_parse(arg, strlen(arg), TRUE, out))
-        return TRUE;
-    char text[PST_PREFIX_TEXT_MAX];
-    if (pst_prefix_parse(arg, strlen(arg), FALSE, out))
-        cli_usage(error, "%s has bits set behind its length: did you mean %s?", arg,
-                  pst_prefix_format(out, text));
-    else
-        cli_usage(error, "\"%s\" is no network: write 192.0.2.0/24 or 2001:db8::/32", arg);
-    return FALSE;
-}
-
 static int add(PstPg *pg, char **args, gpointer user, GError **error)
 {
     const Options *options = user;
     PstPrefix net;
-    if (!read_net(args[0], &net, error))
+    if (!cli_read_net(args[0], &net, error))
         return PST_EXIT_USAGE;
     if (!options->allow_wide && cli_too_wide(&net) > 0) {
         g_set_error(error, PST_ERROR, PST_ERROR_REFUSED,
@@ -103,7 +90,7 @@ static int end(PstPg *pg, char **args, gpointer user, GError **error)
 {
     const Options *options = user;
     PstPrefix net;
-    if (!read_net(args[0], &net, error))
+    if (!cli_read_net(args[0], &net, error))
         return PST_EXIT_USAGE;
     g_autofree char *actor = cli_actor();
     g_auto(PstPgParams) p = pst_pg_params();
@@ -125,17 +112,13 @@ static int end(PstPg *pg, char **args, gpointer user, GError **error)
 
 static int list(PstPg *pg, char **args, gpointer user, GError **error)
 {
-    g_autoptr(PstPgRows) rows = pst_pg_query(
+    return cli_print_query(
         pg,
         "SELECT net, CASE WHEN during @> postern.now() THEN 'ours' ELSE 'ended' END AS state,"
         " coalesce(to_char(lower(during), 'YYYY-MM-DD'), 'always') AS since,"
         " to_char(upper(during), 'YYYY-MM-DD') AS until, note"
         " FROM postern.network ORDER BY net, during",
         NULL, error);
-    if (rows == NULL)
-        return PST_EXIT_FAILED;
-    cli_print_table(rows, stdout);
-    return PST_EXIT_DONE;
 }
 
 static int export(PstPg *pg, char **args, gpointer user, GError **error)

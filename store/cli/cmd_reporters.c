@@ -34,15 +34,11 @@ static int add(PstPg *pg, char **args, gpointer user, GError **error)
 
 static int list(PstPg *pg, char **args, gpointer user, GError **error)
 {
-    g_autoptr(PstPgRows) rows =
-        pst_pg_query(pg,
-                     "SELECT domain, weight, to_char(enrolled_at, 'YYYY-MM-DD') AS since, note"
-                     " FROM postern.reporter ORDER BY domain",
-                     NULL, error);
-    if (rows == NULL)
-        return PST_EXIT_FAILED;
-    cli_print_table(rows, stdout);
-    return PST_EXIT_DONE;
+    return cli_print_query(
+        pg,
+        "SELECT domain, weight, to_char(enrolled_at, 'YYYY-MM-DD') AS since, note"
+        " FROM postern.reporter ORDER BY domain",
+        NULL, error);
 }
 
 static int run_reporters(PstRun *run, const CliConfig *config, gpointer options, GError **error)

@@ -327,7 +327,9 @@ def test_a_release_needs_a_reason_and_a_block(desk):
 
 
 def test_an_exemption_has_an_end_and_a_reason(desk):
-    assert "--until and --reason" in desk.cli("ip", "exempt", GERMAN, status=2).stderr
+    assert "needs --until" in desk.cli("ip", "exempt", GERMAN, "--reason", "x", status=2).stderr
+    assert "needs --reason" in desk.cli("ip", "exempt", GERMAN, "--until", "2199-01-01",
+                                        status=2).stderr
     assert "write 2026-07-01" in desk.cli("ip", "exempt", GERMAN, "--until", "soon", "--reason",
                                           "x", status=2).stderr
     assert "lies ahead" in desk.cli("ip", "exempt", GERMAN, "--until", "2001-01-01", "--reason",

@@ -92,6 +92,8 @@ def test_what_is_never_frozen_is_refused_with_its_reason(desk, people):
     (("approve", GERMAN, "--reason", "x"), 1, "nothing is known"),
     (("reject", GERMAN), 2, "needs --reason"),
     (("confirm", GERMAN, "--reason", "x"), 1, "No freeze is announced"),
+    (("never", "192.0.2.1/28", "--reason", "x"), 2, "did you mean 192.0.2.0/28?"),
+    (("never", "192.0.2.0/28"), 2, "needs --reason"),
     (("restore", "/nowhere/file"), 2, "there is no /nowhere/file"),
 ])
 def test_what_cannot_be_says_why(desk, arguments, status, words):

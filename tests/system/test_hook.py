@@ -273,8 +273,8 @@ def test_what_is_protected_is_the_operators_to_say_and_to_take_back(network):
     desk = network.desk
     assert "needs --reason" in desk.cli("enforcement", "protect", "192.0.2.0/28",
                                         status=2).stderr
-    assert "is no network" in desk.cli("enforcement", "protect", "192.0.2.1/28", "--reason", "x",
-                                       status=2).stderr
+    assert "did you mean 192.0.2.0/28?" in desk.cli("enforcement", "protect", "192.0.2.1/28",
+                                                    "--reason", "x", status=2).stderr
     arguments = ("enforcement", "protect", "192.0.2.0/28", "--reason", "our relays")
     assert "never warned" in desk.cli(*arguments).stdout
     assert "stands there already" in desk.cli(*arguments).stdout
