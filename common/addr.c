@@ -227,6 +227,24 @@ char *pst_prefix_format(const PstPrefix *prefix, char out[PST_PREFIX_TEXT_MAX])
     return out;
 }
 
+int pst_prefix_compare(const PstPrefix *a, const PstPrefix *b)
+{
+    int order = pst_addr_compare(&a->addr, &b->addr);
+    return order != 0 ? order : (a->len > b->len) - (a->len < b->len);
+}
+
+guint pst_prefix_key_hash(gconstpointer prefix)
+{
+    const PstPrefix *p = prefix;
+    guint64 hash = pst_addr_hash(&p->addr) + p->len;
+    return (guint)(hash ^ hash >> 32);
+}
+
+gboolean pst_prefix_key_equal(gconstpointer a, gconstpointer b)
+{
+    return pst_prefix_equal(a, b);
+}
+
 gboolean pst_prefix_contains(const PstPrefix *prefix, const PstAddr *addr)
 {
     if (prefix->addr.family != addr->family || !pst_addr_present(addr))

@@ -71,3 +71,9 @@ static inline gboolean pst_prefix_equal(const PstPrefix *a, const PstPrefix *b)
 {
     return a->len == b->len && pst_addr_equal(&a->addr, &b->addr);
 }
+/* Order: address, then length. */
+int pst_prefix_compare(const PstPrefix *a, const PstPrefix *b);
+/* For a GHashTable whose keys are PstPrefix; of our own networks and units, as the hash has no key
+ * of its own. */
+guint pst_prefix_key_hash(gconstpointer prefix);
+gboolean pst_prefix_key_equal(gconstpointer a, gconstpointer b);

@@ -18,22 +18,11 @@ typedef struct {
     gint64 day;
 } UnitDay;
 
-static guint unit_hash(gconstpointer unit)
-{
-    const PstUnit *u = unit;
-    guint64 hash = pst_addr_hash(&u->addr) + u->len;
-    return (guint)(hash ^ hash >> 32);
-}
-
-static gboolean unit_equal(gconstpointer a, gconstpointer b)
-{
-    return pst_prefix_equal(a, b);
-}
-
 Survival *survival_new(void)
 {
     Survival *survival = g_new0(Survival, 1);
-    survival->newest = g_hash_table_new_full(unit_hash, unit_equal, NULL, g_free);
+    survival->newest =
+        g_hash_table_new_full(pst_prefix_key_hash, pst_prefix_key_equal, NULL, g_free);
     return survival;
 }
 

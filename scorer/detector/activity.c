@@ -81,9 +81,7 @@ gsize activity_rows(const Activity *activity)
 static int compare_rows(gconstpointer a, gconstpointer b)
 {
     const PstActivity *x = a, *y = b;
-    int order = pst_addr_compare(&x->unit.addr, &y->unit.addr);
-    if (order == 0)
-        order = (int)x->unit.len - (int)y->unit.len;
+    int order = pst_prefix_compare(&x->unit, &y->unit);
     return order != 0 ? order : (x->bucket_s > y->bucket_s) - (x->bucket_s < y->bucket_s);
 }
 

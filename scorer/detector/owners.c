@@ -13,22 +13,10 @@ struct Owners {
     guint lengths[129]; /* how many nets of this length there are, of either family */
 };
 
-static guint hash_net(gconstpointer net)
-{
-    const PstPrefix *prefix = net;
-    guint64 hash = pst_addr_hash(&prefix->addr) + prefix->len;
-    return (guint)(hash ^ hash >> 32);
-}
-
-static gboolean equal_nets(gconstpointer a, gconstpointer b)
-{
-    return pst_prefix_equal(a, b);
-}
-
 Owners *owners_new(void)
 {
     Owners *owners = g_new0(Owners, 1);
-    owners->rows = g_hash_table_new_full(hash_net, equal_nets, NULL, g_free);
+    owners->rows = g_hash_table_new_full(pst_prefix_key_hash, pst_prefix_key_equal, NULL, g_free);
     return owners;
 }
 
@@ -74,9 +62,7 @@ guint64 owners_of(const Owners *owners, const PstUnit *unit)
 
 static int compare_rows(gconstpointer a, gconstpointer b)
 {
-    const PstPrefix *x = a, *y = b;
-    int order = pst_addr_compare(&x->addr, &y->addr);
-    return order != 0 ? order : (int)x->len - (int)y->len;
+    return pst_prefix_compare(a, b);
 }
 
 void owners_write(const Owners *owners, Image *image)

@@ -8,22 +8,10 @@ struct Peaks {
     GArray *ended;      /* Peaked of days before a unit's newest */
 };
 
-static guint unit_hash(gconstpointer unit)
-{
-    const PstUnit *u = unit;
-    guint64 hash = pst_addr_hash(&u->addr) + u->len;
-    return (guint)(hash ^ hash >> 32);
-}
-
-static gboolean unit_equal(gconstpointer a, gconstpointer b)
-{
-    return pst_prefix_equal(a, b);
-}
-
 Peaks *peaks_new(void)
 {
     Peaks *peaks = g_new0(Peaks, 1);
-    peaks->newest = g_hash_table_new_full(unit_hash, unit_equal, NULL, g_free);
+    peaks->newest = g_hash_table_new_full(pst_prefix_key_hash, pst_prefix_key_equal, NULL, g_free);
     peaks->ended = g_array_new(FALSE, FALSE, sizeof(Peaked));
     return peaks;
 }
@@ -65,9 +53,7 @@ double peaks_next(const Peaks *peaks, const PstUnit *unit, gint64 day)
 static int by_unit_and_day(gconstpointer a, gconstpointer b)
 {
     const Peaked *x = a, *y = b;
-    int order = pst_addr_compare(&x->unit.addr, &y->unit.addr);
-    if (order == 0)
-        order = (x->unit.len > y->unit.len) - (x->unit.len < y->unit.len);
+    int order = pst_prefix_compare(&x->unit, &y->unit);
     return order != 0 ? order : (x->day > y->day) - (x->day < y->day);
 }
 

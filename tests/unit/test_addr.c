@@ -181,3 +181,25 @@ Test(prefix, of_length_zero_holds_its_family)
     cr_assert_not(pst_prefix_contains(&p, &v6));
     cr_assert_not(pst_prefix_contains(&p, &none));
 }
+
+Test(prefix, are_ordered_by_address_then_length)
+{
+    static const char *const rising[] = {"192.0.2.0/24", "192.0.2.0/26", "192.0.2.64/26",
+                                         "2001:db8::/32"};
+    for (gsize i = 0; i < G_N_ELEMENTS(rising); i++) {
+        for (gsize k = 0; k < G_N_ELEMENTS(rising); k++) {
+            PstPrefix a = prefix(rising[i]), b = prefix(rising[k]);
+            cr_assert_eq(pst_prefix_compare(&a, &b), (i > k) - (i < k));
+        }
+    }
+}
+
+Test(prefix, is_a_key_by_address_and_length)
+{
+    g_autoptr(GHashTable) table = g_hash_table_new(pst_prefix_key_hash, pst_prefix_key_equal);
+    PstPrefix wide = prefix("192.0.2.0/24"), narrow = prefix("192.0.2.0/26"),
+              again = prefix("192.0.2.0/24");
+    g_hash_table_add(table, &wide);
+    cr_assert(g_hash_table_contains(table, &again));
+    cr_assert_not(g_hash_table_contains(table, &narrow));
+}
