@@ -11,15 +11,17 @@
 
 #include "clock.h"
 
-#define FORMAT_VERSION 1
-#define APPLICATION_ID                                                                             \
-    0x50426c67 /* "PBlg", in the file's header: file(1) and we know it by that                     \
-                */
+#define FORMAT_VERSION      1
+#define APPLICATION_ID      0x50426c67 /* "PBlg": file(1) and we know the file by it */
 #define OFFSET_MASK         "((1 << 40) - 1)"
 #define CHECKPOINT_SOFT     (32 << 20) /* bytes of WAL: copy to the file what can be copied */
 #define CHECKPOINT_HARD     (96 << 20) /* … wait for readers and start the WAL anew … */
 #define CHECKPOINT_WAIT_MS  200        /* … but a person's open transaction must not stop us, */
 #define CHECKPOINT_PAUSE_MS 5000       /* … nor make us wait after every commit */
+
+/* What makes the file a bus. */
+#define SET(name, value) "PRAGMA " #name " = " G_STRINGIFY(value) ";"
+#define MARK             SET(application_id, APPLICATION_ID) SET(user_version, FORMAT_VERSION)
 
 /* In this order: page size and auto_vacuum hold only before there is a table. The file is ours
  * once application_id is there; a crash before leaves an empty file, made again by the next one. */
@@ -44,11 +46,7 @@ static const char schema[] =
     "  strftime('%Y-%m-%dT%H:%M:%fZ', m.time_ms / 1000.0, 'unixepoch') AS time,"
     "  m.producer, m.epoch, m.sequence, length(m.data) AS bytes, m.data"
     " FROM message m JOIN topic t"
-    "  ON m.id >> 40 BETWEEN t.first_slot AND t.first_slot + t.partitions - 1;"
-    "PRAGMA application_id = " G_STRINGIFY(APPLICATION_ID) ";"
-                                                           "PRAGMA user_version = " G_STRINGIFY(
-                                                               FORMAT_VERSION) ";"
-                                                                               "COMMIT;";
+    "  ON m.id >> 40 BETWEEN t.first_slot AND t.first_slot + t.partitions - 1;" MARK "COMMIT;";
 
 /* For each connection. FULL: a commit is on the disk. A damaged file must not run SQL of its own.
  */
@@ -296,22 +294,14 @@ static gboolean check_identity(BusFile *file, gboolean *out_empty, GError **erro
     return FALSE;
 }
 
-/* Makes an empty file a bus, and refuses what is none. Several processes may come at once: one
- * must not look while another is half done, and switching to WAL does not wait for locks. So the
- * folder itself is the lock. */
+/* Makes an empty file a bus, and refuses what is none. */
 static gboolean make_or_check_bus(BusFile *file, GError **error)
 {
-    g_autofree char *folder = g_path_get_dirname(file->path);
-    int lock = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (lock >= 0)
-        flock(lock, LOCK_EX);
     gboolean empty;
     gboolean ok = check_identity(file, &empty, error) &&
                   (!empty || bus_db_execute(file, schema, "make the file", error));
     if (!ok && !sqlite3_get_autocommit(file->db))
         sqlite3_exec(file->db, "ROLLBACK", NULL, NULL, NULL);
-    if (lock >= 0)
-        close(lock);
     return ok;
 }
 
@@ -348,26 +338,20 @@ static gboolean share_with_group(BusFile *file, const char *group_name, GError *
 /* In a folder that belongs to its group (setgid, and the group may write) several users share the
  * bus: whoever comes first begins a file that all of them may write. SQLite gives -wal and -shm the
  * same mode. What cannot be begun here fails again, with its reason, when it is opened. */
-static void begin_in_shared_folder(const char *path)
+static void begin_in_shared_folder(const char *path, int folder)
 {
-    g_autofree char *folder = g_path_get_dirname(path);
-    int lock = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     struct stat place;
-    gboolean shared = lock >= 0 && fstat(lock, &place) == 0 && (place.st_mode & 02020) == 02020;
-    if (shared && flock(lock, LOCK_EX) == 0) {
-        int begun = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0660);
-        if (begun >= 0) {
-            (void)fchmod(begun, 0660); /* whatever the umask is */
-            close(begun);
-        }
-    }
-    if (lock >= 0)
-        close(lock);
+    if (fstat(folder, &place) != 0 || (place.st_mode & 02020) != 02020)
+        return;
+    int begun = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0660);
+    if (begun < 0)
+        return;
+    (void)fchmod(begun, 0660); /* whatever the umask is */
+    close(begun);
 }
 
 static gboolean open_connection(BusFile *file, GError **error)
 {
-    begin_in_shared_folder(file->path);
     int status = sqlite3_open_v2(file->path, &file->db,
                                  SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX |
                                      SQLITE_OPEN_EXRESCODE,
@@ -389,6 +373,23 @@ static gboolean open_connection(BusFile *file, GError **error)
     return TRUE;
 }
 
+/* Several processes may come at once: one must not look while another is half done, and switching
+ * to WAL does not wait for locks. So the folder itself is the lock, from the file's beginning until
+ * it is known to be a bus. */
+static gboolean open_bus(BusFile *file, GError **error)
+{
+    g_autofree char *name = g_path_get_dirname(file->path);
+    int folder = open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (folder >= 0) {
+        flock(folder, LOCK_EX);
+        begin_in_shared_folder(file->path, folder);
+    }
+    gboolean ok = open_connection(file, error) && make_or_check_bus(file, error);
+    if (folder >= 0)
+        close(folder);
+    return ok;
+}
+
 static gboolean remember_place(BusFile *file, GError **error)
 {
     struct stat place;
@@ -407,8 +408,7 @@ BusFile *bus_file_open(const char *path, const char *group_name, int patience_ms
     g_autoptr(BusFile) file = g_new0(BusFile, 1);
     file->path = g_strdup(path);
     file->patience_ms = patience_ms;
-    if (!open_connection(file, error) || !make_or_check_bus(file, error) ||
-        !bus_db_execute(file, settings, "set it up", error) ||
+    if (!open_bus(file, error) || !bus_db_execute(file, settings, "set it up", error) ||
         !bus_db_ask_int(file, "PRAGMA page_size", &file->page_bytes, error) ||
         !remember_place(file, error) ||
         (group_name != NULL && !share_with_group(file, group_name, error)))
