@@ -189,8 +189,11 @@ def test_all_is_accounted_for_when_the_collector_is_killed(runner, work_dir, bus
     site.check(embedded_messages(bus_path))
 
 
-def lost_batches(site, by):
-    return site.collector.metric_of("postern_collector_batches_lost_total", by=by)
+def send_until_lost(site, *by):
+    """So much that batches are lost by each of these."""
+    until(lambda: site.send_good(100, 25) or all(
+        site.metric(f'batches_lost_total{{by="{who}"}}') > 10 for who in by),
+          f"batches lost by {' and '.join(by)}", 60)
 
 
 def test_a_full_disk_costs_what_the_ledger_says(runner, work_dir, small_disk):
@@ -201,9 +204,7 @@ def test_a_full_disk_costs_what_the_ledger_says(runner, work_dir, small_disk):
     site.launch()
     site.send_good()
     with small_disk.filled():
-        until(lambda: site.send_good(100, 25) or all(lost_batches(site, by) > 10
-                                                     for by in ("queue", "bus")),
-              "lost by queue and bus", 60)
+        send_until_lost(site, "queue", "bus")
     site.collector.wait_ready(f"{site.collector.url}/readyz")
     site.send_good()
     site.stop()
@@ -272,6 +273,16 @@ def wait_replayed(site):
     site.collector.wait_ready(f"{site.collector.url}/readyz")
 
 
+def lost_after_outage(site, kafka):
+    """The broker comes back, everything is replayed and counted; what was lost, by reason."""
+    kafka.start()
+    wait_replayed(site)
+    site.send_good()
+    site.stop()
+    lost, _ = site.check(kafka_messages(kafka, PARTITIONS))
+    return lost
+
+
 def test_an_outage_of_the_broker_costs_nothing(kafka_site, own_kafka):
     site = kafka_site()
     site.launch()
@@ -280,11 +291,7 @@ def test_an_outage_of_the_broker_costs_nothing(kafka_site, own_kafka):
     site.send_good(20)
     wait_spooled(site)
     site.send_bad(100)
-    own_kafka.start()
-    wait_replayed(site)
-    site.send_good()
-    site.stop()
-    lost, _ = site.check(kafka_messages(own_kafka, PARTITIONS))
+    lost = lost_after_outage(site, own_kafka)
     assert not {"queue", "spool", "bus", "down"} & set(lost), lost
     assert "the bus is away, batches go to" in site.collector.stderr
     assert "is replayed" in site.collector.stderr
@@ -324,14 +331,9 @@ def test_a_full_spool_throws_the_oldest_away_and_charges_its_exporters(kafka_sit
     wait_spooled(site)
     site.stop()
     site.launch()    # what is thrown away was spooled by an earlier process, too
-    until(lambda: site.send_good(100, 25) or site.metric('batches_lost_total{by="spool"}') > 10,
-          "thrown away", 60)
+    send_until_lost(site, "spool")
     site.send_good()
-    own_kafka.start()
-    wait_replayed(site)
-    site.send_good()
-    site.stop()
-    lost, _ = site.check(kafka_messages(own_kafka, PARTITIONS))
+    lost = lost_after_outage(site, own_kafka)
     assert lost.get("spool", 0) > 0 and not {"queue", "bus", "down"} & set(lost), lost
 
 
@@ -340,20 +342,15 @@ def test_a_kill_while_the_spool_throws_its_oldest_away_is_accounted_for(kafka_si
     site.launch()
     site.send_good()
     own_kafka.stop()
-    thrown = 'batches_lost_total{by="spool"}'
     for _ in range(2):    # the second time what is thrown away is of the dead process, too
-        until(lambda: site.send_good(100, 25) or site.metric(thrown) > 10, "thrown away", 60)
+        send_until_lost(site, "spool")
         told = site.metric("heartbeats_total") + 2 * len(site.exporters)
         until(lambda: site.send_good(20, 25) or site.metric("heartbeats_total") > told, "told of")
         for exporter in site.exporters:
             exporter.send_good(100, 25)    # taken, spooled and thrown away as it dies
         site.kill()
         go_on_after_restart(site)
-    own_kafka.start()
-    wait_replayed(site)
-    site.send_good()
-    site.stop()
-    lost, _ = site.check(kafka_messages(own_kafka, PARTITIONS))
+    lost = lost_after_outage(site, own_kafka)
     assert lost.get("spool", 0) > 0, lost
 
 
@@ -367,16 +364,11 @@ def test_a_full_disk_under_the_spool_costs_what_the_ledger_says(runner, work_dir
     site.send_good(20)
     wait_spooled(site)
     with small_disk.filled():
-        until(lambda: site.send_good(100, 25) or site.metric('batches_lost_total{by="queue"}') > 10,
-              "lost by the queue", 60)
+        send_until_lost(site, "queue")
         assert site.metric("spool_unwritten_bytes") > 0
         assert site.metric("spool_batches") > 0, "what the file holds stays"
     site.send_good()
-    own_kafka.start()
-    wait_replayed(site)
-    site.send_good()
-    site.stop()
-    lost, _ = site.check(kafka_messages(own_kafka, PARTITIONS))
+    lost = lost_after_outage(site, own_kafka)
     assert lost.get("queue", 0) > 0 and not {"spool", "bus", "down"} & set(lost), lost
 
 
