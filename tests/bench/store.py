@@ -200,6 +200,19 @@ def mail_rate(db):
             server.terminate()
 
 
+@contextlib.contextmanager
+def without_autovacuum(db):
+    """What was loaded is being vacuumed, which costs transactions; the cluster of --data outlives
+    us and wants it again."""
+    try:
+        db.psql("ALTER SYSTEM SET autovacuum = off;\nSELECT pg_reload_conf();")
+        wait_for(db, "SELECT count(*) FROM pg_stat_activity"
+                     " WHERE backend_type LIKE 'autovacuum w%'", 600)
+        yield
+    finally:
+        db.psql("ALTER SYSTEM RESET autovacuum;\nSELECT pg_reload_conf();")
+
+
 def idle_load(db, seconds):
     """Transactions a second that a dispatcher of all work costs when nothing is due."""
     count = "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = 'bench'"
@@ -208,15 +221,11 @@ def idle_load(db, seconds):
         pass
     with dispatcher(db, "verdict,deadline,mail,enforce", "--mail", f"maildir:{db.folder}/mail"):
         wait_for(db, "SELECT sum(count) FROM postern.due", 600)
-        # What was loaded is being vacuumed, and those transactions would be counted, too.
-        db.psql("ALTER SYSTEM SET autovacuum = off")
-        db.psql("SELECT pg_reload_conf()")
-        wait_for(db, "SELECT count(*) FROM pg_stat_activity"
-                     " WHERE backend_type LIKE 'autovacuum w%'", 600)
-        time.sleep(65)    # a process tells of its transactions a minute later at the latest
-        before = int(db.psql(count))
-        time.sleep(seconds)
-        return (int(db.psql(count)) - before - 1) / seconds
+        with without_autovacuum(db):
+            time.sleep(65)    # a process tells of its transactions a minute later at the latest
+            before = int(db.psql(count))
+            time.sleep(seconds)
+            return (int(db.psql(count)) - before - 1) / seconds
 
 
 def add_arguments(parser):
