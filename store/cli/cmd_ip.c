@@ -18,7 +18,7 @@ static const char description[] =
     "release ADDRESS   lifts its block or withdraws its warning, with --reason. --false-positive:\n"
     "                  it was none: the level does not count and the detector hears of it\n"
     "exempt NET        verdicts on these addresses do nothing until --until, with --reason; with\n"
-    "                  --ceiling only up to so many sessions in a window. --end ends it early, "
+    "                  --ceiling only up to so many sessions an hour. --end ends it early, "
     "with\n"
     "                  --reason\n"
     "\n"
@@ -67,7 +67,7 @@ static const struct {
                " ' UTC, listed on ', zone) FROM api_v1.freezes WHERE unit && $1"},
     {"exempt",
      "SELECT concat(net, ' until ', to_char(upper(during), $f$YYYY-MM-DD HH24:MI$f$), ' UTC',"
-     " ', up to ' || ceiling || ' sessions', ', by ', actor, ': ', reason)"
+     " ', up to ' || ceiling || ' sessions an hour', ', by ', actor, ': ', reason)"
      " FROM postern.exemption WHERE net && $1 AND during @> postern.now()"},
     {"network", "SELECT concat(adapter, ': ', replace(action, '_', ' '), ', ', state,"
                 " CASE WHEN error <> '' THEN ': ' || error END)"
@@ -243,7 +243,7 @@ int cmd_ip(int argc, char **argv)
          "With exempt: its end, 2026-07-01 or RFC 3339", "TIME"},
         {"end", 0, 0, G_OPTION_ARG_NONE, &options.end, "With exempt: it ends now", NULL},
         {"ceiling", 0, 0, G_OPTION_ARG_DOUBLE, &options.ceiling,
-         "With exempt: sessions in a window up to which it holds", "N"},
+         "With exempt: sessions an hour up to which it holds", "N"},
         {NULL},
     };
     PstProgram program = {.program = "postern ip",

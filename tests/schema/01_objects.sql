@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- Every object says what it is, belongs to the owner, and gives nothing away.
 \ir support.sql
-SELECT plan(11);
+SELECT plan(13);
 
 SELECT is_empty($$ SELECT c.oid::regclass FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
                     WHERE n.nspname IN ('postern', 'api_v1') AND c.relkind IN ('r', 'p', 'v', 'S')
@@ -43,6 +43,13 @@ SELECT is_empty($$ SELECT c.oid::regclass, a.grantee::regrole FROM pg_class c JO
 SELECT is_empty($$ SELECT c.oid::regclass, c.reloptions FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
                     WHERE n.nspname = 'api_v1' AND c.relkind = 'v' AND c.reloptions IS NOT NULL $$,
     'analysts'' views are plain: owner''s rights, no barrier');
+
+SELECT is_empty($$ SELECT viewname FROM pg_views WHERE schemaname = 'api_v1' AND definition LIKE E'%reason, \'\n\'::text, \' \'::text)%' $$,
+    'between the sentences of a reason stands a mark');
+SELECT is_empty($$ SELECT s.key FROM postern.setting s
+                    WHERE NOT EXISTS (SELECT FROM pg_proc p WHERE p.pronamespace = 'postern'::regnamespace AND strpos(p.prosrc, quote_literal(s.key)) > 0)
+                      AND NOT EXISTS (SELECT FROM pg_views v WHERE v.schemaname = 'postern' AND strpos(v.definition, quote_literal(s.key)) > 0) $$,
+    'something reads every setting');
 
 -- customers_import_begin() makes it; the checker wants to see it.
 SELECT postern.customers_import_begin();

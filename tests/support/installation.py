@@ -81,9 +81,6 @@ class Installation:
             if not line.startswith("#"):
                 self.operator("networks", "add", line)
         self.operator("customers", "import", "--yes", DEMO / "customers.csv")
-        with self.postgres.connect(self.database) as connection:
-            connection.execute("UPDATE postern.setting SET value = 'postern.example'"
-                               " WHERE key = 'authserv_id'")
         self.operator("reporters", "add", "mailbox-provider.example")
         self.operator("mode", "enforce", "--yes")
         self.operator("networks", "export", "--output", self.networks)
