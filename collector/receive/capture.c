@@ -19,6 +19,8 @@ struct Capture {
     int link;
     Fragments *fragments; /* pcap; owned */
     guint8 *message;      /* IPFIX: the current one; owned */
+    CaptureWatch watch;   /* NULL: nobody */
+    gpointer user;
 };
 
 static FILE *open_file(const char *path, guint64 *out_size, GError **error)
@@ -50,7 +52,7 @@ static gboolean open_pcap(Capture *capture, const char *path, GError **error)
     /* libpcap has numbers of its own for raw IP */
     if (capture->link == DLT_RAW)
         capture->link = LINK_RAW;
-    if (packet_link_known(capture->link))
+    if (ip_link_known(capture->link))
         return TRUE;
     const char *name = pcap_datalink_val_to_name(capture->link);
     g_set_error(error, PST_ERROR, PST_ERROR_DATA,
@@ -65,6 +67,12 @@ Capture *capture_open(const char *path, GError **error)
     capture->file = open_file(path, &capture->size, error);
     if (capture->file == NULL)
         return NULL;
+    int first = getc(capture->file);
+    if (first == EOF) {
+        g_set_error(error, PST_ERROR, PST_ERROR_DATA, "%s: there is nothing in it", path);
+        return NULL;
+    }
+    (void)ungetc(first, capture->file);
     if (capture_ipfix_is(capture->file))
         capture->message = g_malloc(CAPTURE_IPFIX_MAX);
     else if (!open_pcap(capture, path, error))
@@ -83,6 +91,15 @@ void capture_close(Capture *capture)
     fragments_free(capture->fragments);
     g_free(capture->message);
     g_free(capture);
+}
+
+/* Asked for in ns. What cannot be told in 64 bits is no time, what is no fraction none. */
+static gint64 time_of(const struct timeval *ts)
+{
+    gint64 s = ts->tv_sec, ns = ts->tv_usec;
+    if (s < 0 || s >= G_MAXINT64 / NS_PER_S)
+        return 0;
+    return s * NS_PER_S + (ns >= 0 && ns < NS_PER_S ? ns : 0);
 }
 
 /* A piece of a datagram. FALSE: it waits for others. */
@@ -118,8 +135,10 @@ static gboolean next_packet(Capture *capture, Datagram *out, CaptureItem *out_it
             *out_item = CAPTURE_FRAGMENT;
         return TRUE;
     }
-    /* asked for in ns */
-    *out = (Datagram){.kernel_ns = header->ts.tv_sec * NS_PER_S + header->ts.tv_usec};
+    *out = (Datagram){.kernel_ns = time_of(&header->ts)};
+    if (capture->watch != NULL)
+        capture->watch(capture->user, &(CapturedFrame){capture->link, bytes, header->caplen,
+                                                       header->len, out->kernel_ns});
     switch (packet_read(capture->link, bytes, header->caplen, out, &piece)) {
     case PACKET_UDP:
         *out_item = CAPTURE_DATAGRAM;
@@ -150,6 +169,12 @@ CaptureItem capture_next(Capture *capture, Datagram *out, GError **error)
                       .sender = pst_addr_v4(0),
                       .kernel_ns = pst_load_be32(capture->message + 4) * NS_PER_S};
     return CAPTURE_DATAGRAM;
+}
+
+void capture_watch(Capture *capture, CaptureWatch watch, gpointer user)
+{
+    capture->watch = watch;
+    capture->user = user;
 }
 
 gboolean capture_is_session(const Capture *capture)

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /* Capture files as a row of UDP datagrams: pcap and pcapng (through libpcap: Ethernet with VLAN
- * tags, raw IP, Linux cooked, BSD loopback; IPv4 and IPv6), and IPFIX files (RFC 5655: messages
- * back to back; as sender stands the address 0.0.0.0, as time their export time). IP fragments
- * are put together (fragments.h). Thread: its owner's. */
+ * tags, MPLS and PPPoE, raw IP, Linux cooked, BSD loopback; IPv4 and IPv6), and IPFIX files (RFC
+ * 5655: messages back to back; as sender stands the address 0.0.0.0, as time their export time). IP
+ * fragments are put together (fragments.h). Thread: its owner's. */
+#include "ip_packet.h"
 #include "listener.h"
 
 typedef struct Capture Capture;
@@ -20,6 +21,10 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Capture, capture_close)
  * that is no UDP. END: no more, or @error DATA: the file ends in the middle (what came before is
  * good). */
 CaptureItem capture_next(Capture *capture, Datagram *out, GError **error);
+
+/* Each frame of a pcap or pcapng goes to @watch, once, before capture_next makes anything of it. */
+typedef void (*CaptureWatch)(gpointer user, const CapturedFrame *frame);
+void capture_watch(Capture *capture, CaptureWatch watch, gpointer user);
 
 /* Is it one transport session (an IPFIX file), rather than datagrams of many? */
 gboolean capture_is_session(const Capture *capture);
