@@ -22,6 +22,11 @@ const PstConfRow config_rows[] = {
         .help = "Threads that receive; an exporter's address decides which one gets it."),
     ROW(read, PST_CONF_LIST, .unit = "", .def = "",
         .help = "Capture files (pcap, pcapng, IPFIX) to read instead of, or before, listening."),
+    ROW(packets, PST_CONF_ENUM, .unit = "", .choices = "no|yes|auto", .def = "no",
+        .help = "yes: captures hold packets of the traffic itself, and flows are made of "
+                "these; no: they hold flow exports; auto: packets, if no export is among them."),
+    ROW(packets_sampled, PST_CONF_INT, .unit = "", .min = 1, .max = G_MAXUINT32, .def = "1",
+        .help = "With packets: the capture holds 1 of so many packets."),
     ROW(networks, PST_CONF_TEXT, .unit = "", .def = "", .reloadable = TRUE,
         .help = "Our own networks: a file with one CIDR a line, or CIDRs separated by commas. "
                 "Made by 'postern networks export'."),
@@ -108,14 +113,14 @@ static gboolean is_output(const char *output)
            g_str_has_prefix(output, "embedded:");
 }
 
-gboolean config_check(const Config *config, GError **error)
+gboolean config_check(const Config *config, gboolean reads_files, GError **error)
 {
     const char *problem = NULL;
     if (empty(config->output))
         problem = "no output: say where flows go, --output json:- or embedded:PATH or kafka://…";
     else if (!is_output(config->output))
         problem = "output must begin with kafka://, embedded: or json:";
-    else if (empty_list(config->listen) && empty_list(config->read))
+    else if (empty_list(config->listen) && !reads_files)
         problem = "no input: say --listen udp://0.0.0.0:2055, or --read FILE";
     else if (empty(config->networks) && config->publish == 0)
         problem = "no networks: with publish = smtp the direction of mail must be known. Say "

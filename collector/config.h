@@ -9,6 +9,8 @@ typedef struct {
     char **listen;
     gint64 workers;
     char **read;
+    gint64 packets; /* PacketsMode */
+    gint64 packets_sampled;
     char *networks;
     gint64 publish; /* 0 smtp, 1 all */
     char *output;
@@ -40,9 +42,10 @@ typedef struct {
 
 extern const PstConfRow config_rows[];
 
-/* What needs more than a row to check: output given, networks where they must be.
- * @error USAGE. */
-gboolean config_check(const Config *config, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* What needs more than a row to check: output given, networks where they must be. @reads_files:
+ * captures are input. @error USAGE. */
+gboolean config_check(const Config *config, gboolean reads_files, GError **error)
+    G_GNUC_WARN_UNUSED_RESULT;
 
 /* Networks, exporter list and overrides, read from their files. @error USAGE. Given. */
 Rules *config_rules(const Config *config, GError **error) G_GNUC_WARN_UNUSED_RESULT;

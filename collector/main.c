@@ -33,6 +33,8 @@ static const char description[] =
     "      the usual single host: flows of mail for the scorer\n"
     "  postern-collector --read lab.pcap --publish all --output json:-\n"
     "      reads a capture of export traffic (or an IPFIX file) and ends\n"
+    "  postern-collector --read uplink.pcap --packets yes --publish all --output json:-\n"
+    "      makes flows of a capture of the traffic itself\n"
     "\n"
     "embedded:PATH is for one host; more than one host is kafka://'s job.\n"
     "SIGHUP rereads networks, exporters and sampling. SIGTERM delivers what is there and ends.\n"
@@ -112,7 +114,8 @@ static gboolean open_state(Collector *collector, GError **error)
 static gboolean set_up(Collector *collector, GError **error)
 {
     Config *config = &collector->config;
-    if (!config_check(config, error) || !config_ports(config, &collector->ports, error))
+    if (!config_check(config, reads_files(collector), error) ||
+        !config_ports(config, &collector->ports, error))
         return FALSE;
     collector->producer = config->producer != NULL && *config->producer != '\0'
                               ? g_strdup(config->producer)
@@ -135,8 +138,12 @@ static gboolean set_up(Collector *collector, GError **error)
 
 static gboolean read_files(Collector *collector, char **files, GError **error)
 {
+    const ReaderOptions options = {
+        .packets = (PacketsMode)collector->config.packets,
+        .packets_sampled = (guint32)collector->config.packets_sampled,
+    };
     for (guint i = 0; files != NULL && files[i] != NULL; i++) {
-        if (!reader_file(&collector->run, crew_reader(collector->crew), files[i],
+        if (!reader_file(&collector->run, crew_reader(collector->crew), &options, files[i],
                          ++collector->files, error))
             return FALSE;
     }

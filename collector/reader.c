@@ -4,47 +4,92 @@
 #include "capture.h"
 #include "datagram.h"
 
-static void take_packet(Worker *worker, CaptureItem item, const Datagram *datagram)
+/* One file. */
+typedef struct {
+    PstRun *run;
+    Worker *worker;
+    const char *path;
+    guint32 session;
+    Capture *capture;
+    Packets *packets;
+    PstProgress progress;
+    WorkerReport before;
+    GError *error; /* of the worker, while flows of packets are taken */
+} Reader;
+
+/* Flows that were made of packets. */
+static void take_message(gpointer user, const guint8 *message, gsize len, gint64 now_ns)
 {
-    if (item == CAPTURE_FRAGMENT)
-        worker_dropped(worker, DROP_FRAGMENT);
-    else if (item == CAPTURE_OTHER || !datagram_is_export(datagram->payload, datagram->len))
-        worker_dropped(worker, DROP_NOT_EXPORT);
-    else
-        worker_datagram(worker, datagram, datagram->kernel_ns);
+    Reader *reader = user;
+    const Datagram datagram = {.payload = message,
+                               .len = len,
+                               .sender = pst_addr_v4(0),
+                               .stream = reader->session,
+                               .kernel_ns = now_ns};
+    if (reader->error != NULL)
+        return;
+    worker_datagram(reader->worker, &datagram, now_ns);
+    (void)worker_tick_at(reader->worker, now_ns, &reader->error);
 }
 
-/* Until its end, or until the program is asked to stop. @error of the worker; @failure of the
- * file. */
-static gboolean read_all(PstRun *run, Worker *worker, Capture *capture, guint32 session,
-                         PstProgress *progress, GError **failure, GError **error)
+static gboolean take_item(Reader *reader, CaptureItem item, Datagram *datagram)
 {
-    while (!pst_run_stopping(run)) {
+    gboolean export =
+        item == CAPTURE_DATAGRAM && datagram_is_export(datagram->payload, datagram->len);
+    if (packets_takes(reader->packets, export))
+        return reader->error == NULL;
+    if (!export) {
+        worker_dropped(reader->worker, item == CAPTURE_FRAGMENT ? DROP_FRAGMENT : DROP_NOT_EXPORT,
+                       1);
+        return TRUE;
+    }
+    if (capture_is_session(reader->capture))
+        datagram->stream = reader->session;
+    worker_datagram(reader->worker, datagram, datagram->kernel_ns);
+    return worker_tick_at(reader->worker, datagram->kernel_ns, &reader->error);
+}
+
+/* Until its end, or until the program is asked to stop. FALSE: the worker has failed. @failure of
+ * the file. */
+static gboolean read_all(Reader *reader, GError **failure)
+{
+    while (!pst_run_stopping(reader->run)) {
         Datagram datagram = {0};
-        CaptureItem item = capture_next(capture, &datagram, failure);
+        CaptureItem item = capture_next(reader->capture, &datagram, failure);
         if (item == CAPTURE_END)
             break;
-        if (capture_is_session(capture))
-            datagram.stream = session;
-        take_packet(worker, item, &datagram);
-        if (item == CAPTURE_DATAGRAM && !worker_tick_at(worker, datagram.kernel_ns, error))
+        if (!take_item(reader, item, &datagram))
             return FALSE;
-        if (pst_progress_due(progress)) {
-            progress->yield = worker_report(worker).records;
-            pst_progress_update(progress, capture_position(capture));
+        if (pst_progress_due(&reader->progress)) {
+            reader->progress.yield = worker_report(reader->worker).records;
+            pst_progress_update(&reader->progress, capture_position(reader->capture));
         }
-        pst_run_tick(run);
+        pst_run_tick(reader->run);
     }
-    return TRUE;
+    packets_end(reader->packets);
+    return reader->error == NULL;
 }
 
-static void log_end(const char *path, const char *how, const WorkerReport *before,
-                    const WorkerReport *after, gint64 took_ns)
+/* Why packets came to nothing. */
+static void count_unused(Reader *reader)
 {
+    const MeterCounts *metered = packets_metered(reader->packets);
+    worker_dropped(reader->worker, DROP_NOT_EXPORT, packets_counts(reader->packets).others);
+    if (metered == NULL)
+        return;
+    worker_dropped(reader->worker, DROP_NOT_IP, metered->not_ip);
+    worker_dropped(reader->worker, DROP_PACKET_CUT, metered->cut);
+    worker_dropped(reader->worker, DROP_PACKET_BROKEN, metered->broken);
+}
+
+static void log_end(const Reader *reader, const char *how, const WorkerReport *after)
+{
+    const WorkerReport *before = &reader->before;
+    gint64 took_ns = pst_mono_now().ns - reader->progress.started_ns;
     double seconds = MAX((double)took_ns / PST_NS_PER_S, 1e-6);
     double records = (double)(after->records - before->records);
     char datagrams[48], bytes[48], seen[48], rate[48], flows[48], dropped[48];
-    pst_log(PST_LOG_NOTICE, path, "%s: %s, %s, %s, %s, %s, in %.1f s (%s/s)", how,
+    pst_log(PST_LOG_NOTICE, reader->path, "%s: %s, %s, %s, %s, %s, in %.1f s (%s/s)", how,
             pst_quantity((double)(after->datagrams - before->datagrams), "messages", datagrams),
             pst_quantity((double)(after->bytes - before->bytes), "bytes", bytes),
             pst_quantity(records, "records", seen),
@@ -53,37 +98,92 @@ static void log_end(const char *path, const char *how, const WorkerReport *befor
             seconds, pst_quantity(records / seconds, "records", rate));
 }
 
-/* Packets of the traffic itself are what one has at hand as often as exports. */
-static void explain_nothing(const char *path, const WorkerReport *before, const WorkerReport *after)
+static void log_metered(const char *path, const MeterCounts *counts, guint64 exports)
 {
-    if (after->datagrams == before->datagrams && after->dropped > before->dropped)
-        pst_log(PST_LOG_WARN, path,
-                "holds no flow exports: if these are packets of the traffic itself, make flows of "
-                "them first, such as softflowd -r FILE -v 10 -n 127.0.0.1:2055 beside "
-                "postern-collector --listen udp://127.0.0.1:2055 --publish all --output json:-");
+    const struct {
+        guint64 n;
+        const char *what;
+    } rows[] = {
+        {counts->not_ip, "packets that are not IP"},
+        {counts->cut, "packets cut within their headers (capture with a larger snaplen)"},
+        {counts->broken, "packets with broken headers"},
+        {counts->evicted, "flows ended early for want of room"},
+        {counts->steps_back, "steps back of its time, at which all flows were ended"},
+        {exports, "flow exports among the packets, not read (--packets no reads them)"},
+    };
+    char packets[48], bytes[48], flows[48];
+    g_autoptr(GString) more = g_string_new(NULL);
+    for (gsize i = 0; i < G_N_ELEMENTS(rows); i++)
+        if (rows[i].n > 0)
+            g_string_append_printf(more, "; %" G_GUINT64_FORMAT " %s", rows[i].n, rows[i].what);
+    pst_log(PST_LOG_NOTICE, path,
+            "read as packets of the traffic itself, not as flow exports: %s, %s, made into %s%s",
+            pst_quantity((double)counts->packets, "packets", packets),
+            pst_quantity((double)counts->bytes, "bytes", bytes),
+            pst_quantity((double)counts->flows, "flows", flows), more->str);
 }
 
-gboolean reader_file(PstRun *run, Worker *worker, const char *path, guint32 session, GError **error)
+/* Packets of the traffic itself are what one has at hand as often as exports. */
+static void explain(const Reader *reader, const WorkerReport *after)
+{
+    const MeterCounts *metered = packets_metered(reader->packets);
+    PacketsCounts counts = packets_counts(reader->packets);
+    if (metered != NULL)
+        log_metered(reader->path, metered, counts.exports);
+    else if (after->datagrams == reader->before.datagrams &&
+             after->dropped > reader->before.dropped)
+        pst_log(PST_LOG_WARN, reader->path,
+                "holds no flow exports: if these are packets of the traffic itself, --packets yes "
+                "makes flows of them");
+    else if (counts.tcp > 0)
+        pst_log(PST_LOG_NOTICE, reader->path,
+                "read as flow exports, not as packets of the traffic itself, though there are some "
+                "(--packets yes makes flows of them, and reads no exports)");
+}
+
+static gboolean work(Reader *reader, GError **failure, GError **error)
+{
+    if (!read_all(reader, failure)) {
+        g_propagate_error(error, g_steal_pointer(&reader->error));
+        return FALSE;
+    }
+    PstAddr nobody = pst_addr_v4(0);
+    worker_end_stream(reader->worker, &nobody, reader->session);
+    count_unused(reader);
+    WorkerReport after = worker_report(reader->worker);
+    reader->progress.yield = after.records;
+    pst_progress_end(&reader->progress, capture_position(reader->capture));
+    log_end(reader,
+            pst_run_stopping(reader->run) ? "stopped"
+            : *failure != NULL            ? "broken off"
+                                          : "read",
+            &after);
+    explain(reader, &after);
+    return TRUE;
+}
+
+gboolean reader_file(PstRun *run, Worker *worker, const ReaderOptions *options, const char *path,
+                     guint32 session, GError **error)
 {
     g_autoptr(Capture) capture = capture_open(path, error);
     if (capture == NULL)
         return FALSE;
+    Reader reader = {.run = run,
+                     .worker = worker,
+                     .path = path,
+                     .session = session,
+                     .capture = capture,
+                     .before = worker_report(worker)};
+    g_autoptr(Packets) packets =
+        packets_new(capture_is_session(capture) ? PACKETS_NO : options->packets,
+                    options->packets_sampled, capture, take_message, &reader);
+    reader.packets = packets;
     g_autofree char *what = g_strdup_printf("reading %s", path);
-    WorkerReport before = worker_report(worker);
-    PstProgress progress;
-    pst_progress_init(&progress, what, "bytes", capture_size(capture));
-    progress.yielded = "records";
+    pst_progress_init(&reader.progress, what, "bytes", capture_size(capture));
+    reader.progress.yielded = "records";
     g_autoptr(GError) failure = NULL;
-    if (!read_all(run, worker, capture, session, &progress, &failure, error))
+    if (!work(&reader, &failure, error))
         return FALSE;
-    PstAddr nobody = pst_addr_v4(0);
-    worker_end_stream(worker, &nobody, session);
-    WorkerReport after = worker_report(worker);
-    progress.yield = after.records;
-    pst_progress_end(&progress, capture_position(capture));
-    const char *how = pst_run_stopping(run) ? "stopped" : failure != NULL ? "broken off" : "read";
-    log_end(path, how, &before, &after, pst_mono_now().ns - progress.started_ns);
-    explain_nothing(path, &before, &after);
     if (failure == NULL)
         return TRUE;
     g_propagate_prefixed_error(error, g_steal_pointer(&failure), "%s: ", path);

@@ -201,14 +201,14 @@ int worker_input_fd(const Worker *worker, guint i)
                  : tcp_fd(g_ptr_array_index(worker->tcps, i - n));
 }
 
-void worker_dropped(Worker *worker, Drop drop)
+void worker_dropped(Worker *worker, Drop drop, guint64 times)
 {
-    decoder_counts(worker->decoder)->drops[drop]++;
+    decoder_counts(worker->decoder)->drops[drop] += times;
 }
 
 static void meet_stranger(Worker *worker, const Datagram *datagram, Drop drop)
 {
-    worker_dropped(worker, drop);
+    worker_dropped(worker, drop, 1);
     worker->strangers++;
     worker->stranger = datagram->sender;
     worker->stranger_drop = drop;
@@ -218,7 +218,7 @@ static void meet_stranger(Worker *worker, const Datagram *datagram, Drop drop)
 static void refuse(Worker *worker, const PstAddr *addr)
 {
     guint64 times = 0;
-    worker_dropped(worker, DROP_NOT_ADMITTED);
+    worker_dropped(worker, DROP_NOT_ADMITTED, 1);
     if (!peerlog_due(worker->refusals, addr, worker->mono_ns, &times))
         return;
     char text[PST_ADDR_TEXT_MAX];
@@ -262,7 +262,7 @@ static void take_message(Worker *worker, const Datagram *datagram, Message *mess
         decoder_stream_message(worker->decoder, domain, stream, message, datagram->port,
                                received_ns);
     else
-        worker_dropped(worker, drop);
+        worker_dropped(worker, drop, 1);
 }
 
 static void take_malformed(Worker *worker, const Datagram *datagram, const Message *message,
@@ -273,7 +273,7 @@ static void take_malformed(Worker *worker, const Datagram *datagram, const Messa
         meet_stranger(worker, datagram, drop);
         return;
     }
-    worker_dropped(worker, drop);
+    worker_dropped(worker, drop, 1);
     exporter_dropped(domain->exporter, drop, 1);
     if (message->version == 0)
         return;

@@ -67,8 +67,8 @@ gboolean worker_receive(Worker *worker, guint i);
 void worker_datagram(Worker *worker, const Datagram *datagram, gint64 received_ns);
 /* Session @stream of @sender is over (a file was read). */
 void worker_end_stream(Worker *worker, const PstAddr *sender, guint32 stream);
-/* Counts a packet of a capture that was not used. */
-void worker_dropped(Worker *worker, Drop drop);
+/* Counts so many packets of a capture that were not used. */
+void worker_dropped(Worker *worker, Drop drop, guint64 times);
 
 /* Heartbeats, batches, expiry, metrics; at least every 200 ms. @error as publisher_tick. */
 gboolean worker_tick(Worker *worker, GError **error);

@@ -33,7 +33,11 @@
     X(NOT_ADMITTED, "not-admitted", PST_LOSS_NOT_ADMITTED, "exporter is not on the list")          \
     X(EXPORTERS_BOUND, "exporters-bound", PST_LOSS_NOT_ADMITTED, "too many exporters or domains")  \
     X(FRAGMENT, "fragment", PST_LOSS_MALFORMED, "IP fragments of a capture that make no datagram") \
-    X(NOT_EXPORT, "not-export", PST_LOSS_MALFORMED, "packet of a capture that is no flow export")
+    X(NOT_EXPORT, "not-export", PST_LOSS_MALFORMED, "packet of a capture that is no flow export")  \
+    X(NOT_IP, "not-ip", PST_LOSS_MALFORMED, "packet of a capture that is not IP")                  \
+    X(PACKET_CUT, "packet-cut", PST_LOSS_MALFORMED,                                                \
+      "packet that a capture cut within its headers")                                              \
+    X(PACKET_BROKEN, "packet-broken", PST_LOSS_MALFORMED, "packet with headers that break off")
 
 typedef enum {
     DROP_NONE = 0,

@@ -101,6 +101,34 @@ def fragments_of(payload, size, version):
                    + struct.pack("!BBHI", 17, 0, at | more, 7) + piece)
 
 
+def test_a_capture_of_packets_is_read_as_packets_or_as_exports_and_says_so(runner, work_dir):
+    def session(port):
+        return b"".join(
+            struct.pack("<IIII", EXPORT_S, 0, 40, 40)
+            + struct.pack("!BBHHHBBH4s4s", 0x45, 0, 40, 1, 0, 64, 6, 0,
+                          bytes([192, 0, 2, 1]), bytes([192, 0, 2, 2]))
+            + struct.pack("!HHIIBBHHH", port, 25, 1, 1, 0x50, flags, 0, 0, 0)
+            for flags in (2, 0x18, 0x11))
+    packets, mixed = work_dir / "packets.pcap", work_dir / "mixed.pcap"
+    packets.write_bytes(capture_of() + session(40000) + session(40001))
+    mixed.write_bytes(packets.read_bytes() + capture_of(ipfix(TEMPLATE, data(record())))[24:])
+    for path, arguments, flows, words in (
+            (packets, (), 0, "holds no flow exports: if these are packets of the traffic itself, "
+                             "--packets yes makes flows of them"),
+            (packets, ("--packets", "yes"), 2, "6 packets, 240 bytes, made into 2 flows"),
+            (packets, ("--packets", "auto"), 2, "as packets of the traffic itself, not as flow"),
+            (mixed, (), 1, "6 items not used"),
+            (mixed, ("--packets", "auto"), 1, "as flow exports, not as packets of the traffic"),
+            (mixed, ("--packets", "yes"), 3, "1 flow exports among the packets, not read")):
+        done = runner.run("postern-collector", *arguments, "--read", path, *READ)
+        assert len(flows_of(done.stdout)) == flows and words in done.stderr, done.stderr
+    done = runner.run("postern-collector", "--packets", "yes", "--packets-sampled", "100", packets,
+                      *READ)
+    flow, other = flows_of(done.stdout)
+    assert (flow["packets"], flow["tcp_flags"], flow["sampling_rate"]) == (3, 0x1b, 100)
+    assert (flow["src_port"], other["src_port"], flow["dst_port"]) == (40000, 40001, 25)
+
+
 def test_a_datagram_in_fragments_is_put_together(runner, work_dir):
     whole = ipfix(TEMPLATE, data(*[record()] * 120))
     for version in (4, 6):

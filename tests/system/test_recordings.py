@@ -46,17 +46,15 @@ def test_recorded_mail_flags_nobody(runner, kind, path, networks, rate):
 
 @pytest.mark.skipif(not CORPUS.is_dir(), reason="../shared/corpus is absent")
 def test_recorded_sessions_through_a_real_exporter_flag_nobody(runner, work_dir, free_port):
-    """19 captures of packets; softflowd makes the flows, each capture in an export of its own."""
+    """19 captures of packets; softflowd makes the flows, each capture in an export of its own.
+    Our own meter makes the same of them."""
     port = free_port()
     collector = runner.start_ready("postern-collector", "--listen", f"tcp://127.0.0.1:{port}",
                                    "--publish", "all", "--output", "json:-")
-    captures = sorted((CORPUS / "smtp-zeek-pcaps").glob("*.pcap*"))
+    captures = [unpacked(capture, work_dir)
+                for capture in sorted((CORPUS / "smtp-zeek-pcaps").glob("*.pcap*"))]
     assert len(captures) == 19
     for capture in captures:
-        if capture.suffix == ".gz":
-            plain = work_dir / capture.stem
-            plain.write_bytes(gzip.decompress(capture.read_bytes()))
-            capture = plain
         subprocess.run(["softflowd", "-r", capture, "-a", "-v", "10", "-n", f"127.0.0.1:{port}",
                         "-c", "none", "-d", "-P", "tcp"], capture_output=True, check=True,
                        timeout=60, stdin=subprocess.DEVNULL)
@@ -68,6 +66,35 @@ def test_recorded_sessions_through_a_real_exporter_flag_nobody(runner, work_dir,
     mail = [flow for flow in map(json.loads, flows.splitlines()) if flow["dst_port"] in (25, 587)]
     assert len(mail) >= 15, "they are sessions of mail"
     assert units(backtest(runner, "0.0.0.0/0,::/0", flows), "watch") == []
+    metered = runner.run("postern-collector", "--packets", "yes", *captures, "--publish", "all",
+                         "--output", "json:-").stdout
+    theirs, ours = sums(flows), sums(metered)
+    assert len(theirs) > 50 and ours.keys() == theirs.keys()
+    assert {key: told[::2] for key, told in theirs.items()} == \
+        {key: told[::2] for key, told in ours.items()}
+    # softflowd counts what pads short frames of Ethernet, too: six bytes of a bare ACK.
+    assert sorted(told[1] - ours[key][1] for key, told in theirs.items()
+                  if told != ours[key]) == [6, 2 * 6, 14 * 6]
+
+
+def unpacked(capture, work_dir):
+    if capture.suffix != ".gz":
+        return capture
+    plain = work_dir / capture.stem
+    plain.write_bytes(gzip.decompress(capture.read_bytes()))
+    return plain
+
+
+def sums(flows):
+    """What all records of a conversation's direction say together."""
+    found = {}
+    for flow in map(json.loads, flows.splitlines()):
+        one = found.setdefault(tuple(flow.get(key, 0) for key in (
+            "proto", "src_addr", "src_port", "dst_addr", "dst_port")), [0, 0, 0])
+        one[0] += flow["packets"]
+        one[1] += flow["bytes"]
+        one[2] |= flow.get("tcp_flags", 0)
+    return found
 
 
 def thinned(flows, rate, seed):

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "export_builder.h"
+#include "frame_builder.h"
 
 static const char *folder;
 
@@ -342,7 +343,7 @@ static void save_pcap(void)
 /* A datagram in two pieces of raw IPv4, and the second of another. */
 static void save_fragments(void)
 {
-    enum { PIECE = 64, LINK_RAW = 101 };
+    enum { PIECE = 64 };
     GByteArray *ipfix = templates(VERSION_IPFIX, TRUE);
     GByteArray *file = g_byte_array_new();
     Export udp = {.bytes = g_byte_array_new()};
@@ -374,6 +375,41 @@ static void save_fragments(void)
     g_byte_array_unref(file);
 }
 
+/* Sessions of mail as packets: both directions, a long one, a port used again, IPv6, fragments, a
+ * step back, a cut one. */
+static void save_packets(void)
+{
+    static const FrameSpec frames[] = {
+        {.src_port = 40000, .dst_port = 25, .flags = SYN},
+        {.src = SERVER, .dst = CLIENT, .src_port = 25, .dst_port = 40000, .flags = SYN | ACK},
+        {.at = 1, .src_port = 40000, .dst_port = 25, .flags = PSH | ACK, .payload = 30},
+        {.at = 14, .src_port = 40000, .dst_port = 25, .flags = FIN | ACK},
+        {.at = 14.5, .src_port = 40000, .dst_port = 25, .flags = SYN},
+        {.at = 15, .v6 = TRUE, .src_port = 40001, .dst_port = 587, .flags = SYN},
+        {.at = 16, .proto = UDP, .src_port = 53, .dst_port = 53, .payload = 8, .fragment = 0x2000},
+        {.at = 16, .proto = UDP, .payload = 8, .fragment = 2},
+        {.at = 90, .proto = ICMP, .src_port = 0x0800},
+        {.at = 2, .src_port = 40002, .dst_port = 25, .flags = RST},
+        {.at = 3, .src_port = 40003, .dst_port = 25, .flags = SYN, .no_total = TRUE},
+        {.at = 4, .src_port = 40004, .dst_port = 25, .flags = SYN, .cut = 10},
+    };
+    static const guint32 header[] = {0xa1b2c3d4, 0x00040002, 0, 0, 65535, LINK_RAW};
+    GByteArray *file = g_byte_array_new();
+    for (gsize i = 0; i < G_N_ELEMENTS(header); i++)
+        put_le32(file, header[i]);
+    for (gsize i = 0; i < G_N_ELEMENTS(frames); i++) {
+        GByteArray *frame = frame_bytes(&frames[i]);
+        put_le32(file, EXPORT_S + (guint32)frames[i].at);
+        put_le32(file, 0);
+        put_le32(file, frame->len - frames[i].cut);
+        put_le32(file, frame->len);
+        g_byte_array_append(file, frame->data, frame->len - frames[i].cut);
+        g_byte_array_unref(frame);
+    }
+    save("pcap", "seed-packets", file);
+    g_byte_array_unref(file);
+}
+
 int main(int argc, char **argv)
 {
     if (argc != 2) {
@@ -390,5 +426,6 @@ int main(int argc, char **argv)
     save_few(VERSION_IPFIX, "ipfix");
     save_pcap();
     save_fragments();
+    save_packets();
     return 0;
 }
