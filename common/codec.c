@@ -128,28 +128,6 @@ static gboolean read_addr(const PstWireField *field, PstAddr *out)
     return TRUE;
 }
 
-/* FALSE: the number does not fit its field. */
-static gboolean store_number(guint8 *at, guint8 width, guint64 value)
-{
-    if (width < 8 && value >> (width * 8) != 0)
-        return FALSE;
-    switch (width) {
-    case 1:
-        *at = (guint8)value;
-        break;
-    case 2:
-        memcpy(at, &(guint16){(guint16)value}, 2);
-        break;
-    case 4:
-        memcpy(at, &(guint32){(guint32)value}, 4);
-        break;
-    default:
-        memcpy(at, &value, 8);
-        break;
-    }
-    return TRUE;
-}
-
 static gboolean read_flow_field(const PstWireField *field, PstFlow *flow, guint32 *seen)
 {
     const Reader *reader = &readers[field->number];
@@ -158,7 +136,7 @@ static gboolean read_flow_field(const PstWireField *field, PstFlow *flow, guint3
     guint8 *at = (guint8 *)flow + reader->offset;
     if (reader->is_addr)
         return read_addr(field, (PstAddr *)(void *)at);
-    if (field->wire != PST_WIRE_VARINT || !store_number(at, reader->width, field->value))
+    if (field->wire != PST_WIRE_VARINT || !pst_flow_put_number(at, reader->width, field->value))
         return FALSE;
     *seen |= reader->has;
     return TRUE;
@@ -192,7 +170,7 @@ static gboolean read_beat_field(const PstWireField *field, PstHeartbeat *beat)
     else if (field->number == FIELD_BEAT_CLOCK)
         beat->clock_offset_ms = (gint64)(field->value >> 1 ^ -(field->value & 1));
     else
-        return store_number(&beat->version, sizeof beat->version, field->value);
+        return pst_flow_put_number(&beat->version, sizeof beat->version, field->value);
     return TRUE;
 }
 

@@ -46,45 +46,12 @@ static const struct {
 
 static guint64 load(const PstFlow *flow, const Field *field)
 {
-    const guint8 *at = (const guint8 *)flow + field->offset;
-    guint16 v16;
-    guint32 v32;
-    guint64 v64;
-    switch (field->width) {
-    case 1:
-        return *at;
-    case 2:
-        memcpy(&v16, at, 2);
-        return v16;
-    case 4:
-        memcpy(&v32, at, 4);
-        return v32;
-    default:
-        memcpy(&v64, at, 8);
-        return v64;
-    }
+    return pst_flow_get_number((const guint8 *)flow + field->offset, field->width);
 }
 
 static gboolean store(PstFlow *flow, const Field *field, guint64 value)
 {
-    guint8 *at = (guint8 *)flow + field->offset;
-    if (field->width < 8 && value >> (field->width * 8) != 0)
-        return FALSE;
-    switch (field->width) {
-    case 1:
-        *at = (guint8)value;
-        break;
-    case 2:
-        memcpy(at, &(guint16){(guint16)value}, 2);
-        break;
-    case 4:
-        memcpy(at, &(guint32){(guint32)value}, 4);
-        break;
-    default:
-        memcpy(at, &value, 8);
-        break;
-    }
-    return TRUE;
+    return pst_flow_put_number((guint8 *)flow + field->offset, field->width, value);
 }
 
 static PstAddr *addr_of(PstFlow *flow, const Field *field)

@@ -11,6 +11,9 @@
  *
  * Fields of PstFlowRare have a list of their own: a flow without them is written after one look.
  */
+#include <glib.h>
+#include <string.h>
+
 #define PST_FLOW_FIELDS(X)                                                                         \
     X(1, Y, type, 0, "type")                                                                       \
     X(3, U, sampling_rate, 0, "sampling_rate")                                                     \
@@ -67,3 +70,46 @@
     X(1017, U, rare.tcp_sequence, PST_HAS_RARE | PST_HAS_TCP_SEQUENCE, "tcp_sequence_number")      \
     X(1018, U, rare.mpls_label, PST_HAS_RARE | PST_HAS_MPLS, "mpls_top_label")                     \
     X(1019, A, rare.told_exporter, PST_HAS_RARE, "told_exporter_address")
+
+/* The number of @width 1, 2, 4 or 8 bytes that stands at @at, aligned or not. */
+static inline guint64 pst_flow_get_number(const guint8 *at, guint8 width)
+{
+    guint16 v16;
+    guint32 v32;
+    guint64 v64;
+    switch (width) {
+    case 1:
+        return *at;
+    case 2:
+        memcpy(&v16, at, 2);
+        return v16;
+    case 4:
+        memcpy(&v32, at, 4);
+        return v32;
+    default:
+        memcpy(&v64, at, 8);
+        return v64;
+    }
+}
+
+/* FALSE: @value does not fit. */
+static inline gboolean pst_flow_put_number(guint8 *at, guint8 width, guint64 value)
+{
+    if (width < 8 && value >> (width * 8) != 0)
+        return FALSE;
+    switch (width) {
+    case 1:
+        *at = (guint8)value;
+        break;
+    case 2:
+        memcpy(at, &(guint16){(guint16)value}, 2);
+        break;
+    case 4:
+        memcpy(at, &(guint32){(guint32)value}, 4);
+        break;
+    default:
+        memcpy(at, &value, 8);
+        break;
+    }
+    return TRUE;
+}
