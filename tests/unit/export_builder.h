@@ -15,6 +15,10 @@
 #define EXPORT_S 1790000000u /* 2026-09-21T14:13:20Z: the time of every export */
 #define NS_PER_S G_GINT64_CONSTANT(1000000000)
 
+/* From whom and to whom, where it does not matter. */
+#define SRC 0xc6120001u /* 198.18.0.1 */
+#define DST 0xcb007105u /* 203.0.113.5 */
+
 typedef struct {
     GByteArray *bytes;
     gsize set_at; /* 0: none is open */
@@ -128,6 +132,17 @@ static inline void export_template_of(Export *e, guint16 id, const Field *fields
 #define export_template(e, id, ...)                                                                \
     export_template_of(e, id, (const Field[]){__VA_ARGS__},                                        \
                        sizeof((const Field[]){__VA_ARGS__}) / sizeof(Field))
+
+/* A TCP connection from port 40000, and the fields that tell it. */
+#define FIVE_TUPLE F(8, 4), F(12, 4), F(7, 2), F(11, 2), F(4, 1)
+static inline void export_five_tuple(Export *e, guint16 dst_port)
+{
+    export_u32(e, SRC);
+    export_u32(e, DST);
+    export_u16(e, 40000);
+    export_u16(e, dst_port);
+    export_u8(e, 6);
+}
 
 /* The first @scope fields are what the record is about. */
 static inline void export_options_of(Export *e, guint16 id, gsize scope, const Field *fields,

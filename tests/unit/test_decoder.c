@@ -4,20 +4,7 @@
 
 #include "export_builder.h"
 
-#define SRC       0xc6120001u /* 198.18.0.1 */
-#define DST       0xcb007105u /* 203.0.113.5 */
 #define EXPORT_NS (EXPORT_S * NS_PER_S)
-
-#define FIVE_TUPLE F(8, 4), F(12, 4), F(7, 2), F(11, 2), F(4, 1)
-
-static void put_five_tuple(Export *e, guint16 dst_port)
-{
-    export_u32(e, SRC);
-    export_u32(e, DST);
-    export_u16(e, 40000);
-    export_u16(e, dst_port);
-    export_u8(e, 6);
-}
 
 Test(decoder, mikrotik_uptimes_and_init_time_come_in_any_order)
 {
@@ -95,7 +82,7 @@ Test(decoder, asa_counts_both_directions_in_one_record)
     Export e = export_v9(.domain = 0);
     export_template(&e, 263, FIVE_TUPLE, F(152, 8), F(323, 8), F(233, 1), F(231, 4), F(232, 4));
     export_data(&e, 263);
-    put_five_tuple(&e, 25);
+    export_five_tuple(&e, 25);
     export_u64(&e, (guint64)EXPORT_S * 1000 - 5000);
     export_u64(&e, (guint64)EXPORT_S * 1000);
     export_u8(&e, 2);
@@ -118,7 +105,7 @@ Test(decoder, asa_event_without_counters_is_a_flow)
     Export e = export_v9(.domain = 0);
     export_template(&e, 256, FIVE_TUPLE, F(233, 1), F(323, 8));
     export_data(&e, 256);
-    put_five_tuple(&e, 25);
+    export_five_tuple(&e, 25);
     export_u8(&e, 1);
     export_u64(&e, (guint64)EXPORT_S * 1000);
     bench_take(&bench, &e);
@@ -136,7 +123,7 @@ Test(decoder, rfc5103_reverse_elements_are_reverse_counters)
     export_template(&e, 256, FIVE_TUPLE, F(2, 8), FE(29305, 2, 8), F(1, 8), FE(29305, 1, 8),
                     F(6, 1), FE(29305, 6, 1));
     export_data(&e, 256);
-    put_five_tuple(&e, 25);
+    export_five_tuple(&e, 25);
     export_u64(&e, 10);
     export_u64(&e, 8);
     export_u64(&e, 1000);
@@ -178,7 +165,7 @@ Test(decoder, nx_os_pads_more_than_three_bytes)
         Export e = export_v9(.domain = 0);
         export_template(&e, 256, FIVE_TUPLE);
         export_data(&e, 256);
-        put_five_tuple(&e, 25);
+        export_five_tuple(&e, 25);
         export_zeros(&e, padding);
         bench_take(&bench, &e);
         cr_assert_eq(bench.flows->len, padding < 13 ? 1 : 2);
@@ -192,7 +179,7 @@ Test(decoder, palo_alto_fills_the_packet_with_zeros)
     Export e = export_v9(.domain = 0);
     export_template(&e, 256, FIVE_TUPLE);
     export_data(&e, 256);
-    put_five_tuple(&e, 25);
+    export_five_tuple(&e, 25);
     export_end_set(&e);
     export_zeros(&e, 500);
     bench_take(&bench, &e);
@@ -326,8 +313,8 @@ Test(decoder, data_before_its_template_waits_for_it)
     bench_init(&bench, FALSE);
     Export early = export_ipfix(.domain = 0);
     export_data(&early, 256);
-    put_five_tuple(&early, 25);
-    put_five_tuple(&early, 26);
+    export_five_tuple(&early, 25);
+    export_five_tuple(&early, 26);
     bench_take(&bench, &early);
     cr_assert_eq(bench.flows->len, 0);
     gint64 received_ns = bench.now_ns;
@@ -347,7 +334,7 @@ Test(decoder, data_before_its_template_in_one_datagram_is_decoded)
     bench_init(&bench, FALSE);
     Export e = export_v9(.domain = 0);
     export_data(&e, 256);
-    put_five_tuple(&e, 25);
+    export_five_tuple(&e, 25);
     export_template(&e, 256, FIVE_TUPLE);
     bench_take(&bench, &e);
     cr_assert_eq(bench.flows->len, 1);

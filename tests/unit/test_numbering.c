@@ -4,8 +4,6 @@
 
 #include "export_builder.h"
 
-#define SRC 0xc6120001u /* 198.18.0.1 */
-
 static void take_flows(Bench *bench, guint16 version, guint32 sequence, guint n)
 {
     Export e = version == VERSION_V9 ? export_v9(.domain = 0, .sequence = sequence)

@@ -6,20 +6,6 @@
 #include "export_builder.h"
 #include "flow_builder.h"
 
-#define SRC 0xc6120001u /* 198.18.0.1 */
-#define DST 0xcb007105u /* 203.0.113.5 */
-
-#define FIVE_TUPLE F(8, 4), F(12, 4), F(7, 2), F(11, 2), F(4, 1)
-
-static void put_five_tuple(Export *e)
-{
-    export_u32(e, SRC);
-    export_u32(e, DST);
-    export_u16(e, 40000);
-    export_u16(e, 25);
-    export_u8(e, 6);
-}
-
 /* One record of the five-tuple and @fields, whose bytes are @values. */
 static const PstFlow *read_one(Bench *bench, const Field *fields, gsize n, const guint8 *values,
                                gsize len)
@@ -29,7 +15,7 @@ static const PstFlow *read_one(Bench *bench, const Field *fields, gsize n, const
     Export e = export_ipfix(.domain = 0);
     export_template_of(&e, 256, all, n + 5);
     export_data(&e, 256);
-    put_five_tuple(&e);
+    export_five_tuple(&e, 25);
     g_byte_array_append(e.bytes, values, (guint)len);
     bench_take(bench, &e);
     return bench_only(bench);
@@ -153,7 +139,7 @@ Test(asa, tells_both_sides_of_its_nat_in_old_and_new_numbers)
         export_template(&e, 263, FIVE_TUPLE, nat[0], nat[1], nat[2], nat[3], F(148, 4), F(231, 4),
                         F(232, 4));
         export_data(&e, 263);
-        put_five_tuple(&e);
+        export_five_tuple(&e, 25);
         export_u32(&e, 0xcb007263);
         export_u32(&e, DST);
         export_u16(&e, 1024);
@@ -199,7 +185,7 @@ Test(flow_sampling, is_a_rate_like_any)
     export_u32(&e, 9);
     export_template(&e, 256, FIVE_TUPLE);
     export_data(&e, 256);
-    put_five_tuple(&e);
+    export_five_tuple(&e, 25);
     bench_take(&bench, &e);
     cr_assert_eq(bench_only(&bench)->sampling_rate, 10);
     cr_assert_eq(bench_only(&bench)->rate_source, PST_RATE_OPTIONS);

@@ -4,9 +4,6 @@
 
 #include "export_builder.h"
 
-#define SRC 0xc6120001u /* 198.18.0.1 */
-#define DST 0xcb007105u /* 203.0.113.5 */
-
 static void put_ethernet(Export *e, guint16 etype)
 {
     export_zeros(e, 12);

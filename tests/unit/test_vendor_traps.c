@@ -5,20 +5,7 @@
 
 #include "export_builder.h"
 
-#define SRC       0xc6120001u /* 198.18.0.1 */
-#define DST       0xcb007105u /* 203.0.113.5 */
 #define EXPORT_NS (EXPORT_S * NS_PER_S)
-
-#define FIVE_TUPLE F(8, 4), F(12, 4), F(7, 2), F(11, 2), F(4, 1)
-
-static void put_five_tuple(Export *e, guint16 dst_port)
-{
-    export_u32(e, SRC);
-    export_u32(e, DST);
-    export_u16(e, 40000);
-    export_u16(e, dst_port);
-    export_u8(e, 6);
-}
 
 static void expect_rate(const Bench *bench, guint64 rate, PstRateSource source)
 {
@@ -37,14 +24,14 @@ Test(huawei, says_the_rate_in_each_record_and_zero_is_none)
     Export e = export_v9(.domain = 0);
     export_template(&e, 256, FIVE_TUPLE, F(34, 4), F(35, 1));
     export_data(&e, 256);
-    put_five_tuple(&e, 25);
+    export_five_tuple(&e, 25);
     export_u32(&e, 2000);
     export_u8(&e, 1);
     bench_take(&bench, &e);
     expect_rate(&bench, 2000, PST_RATE_RECORD);
     e = export_v9(.domain = 0);
     export_data(&e, 256);
-    put_five_tuple(&e, 25);
+    export_five_tuple(&e, 25);
     export_u32(&e, 0);
     export_u8(&e, 0);
     bench_take(&bench, &e);
@@ -68,7 +55,7 @@ Test(fortigate, options_without_a_rate_are_no_rate)
     export_text(&e, "fortigate");
     export_template(&e, 258, FIVE_TUPLE, F(1, 8), F(2, 8));
     export_data(&e, 258);
-    put_five_tuple(&e, 25);
+    export_five_tuple(&e, 25);
     export_u64(&e, 5000000000);
     export_u64(&e, 10);
     bench_take(&bench, &e);
@@ -95,7 +82,7 @@ static void take_plain(Bench *bench, guint32 domain)
     Export e = export_ipfix(.domain = domain);
     export_template(&e, 256, FIVE_TUPLE);
     export_data(&e, 256);
-    put_five_tuple(&e, 25);
+    export_five_tuple(&e, 25);
     bench_take(bench, &e);
 }
 
@@ -157,9 +144,9 @@ Test(cisco, sampler_zero_says_that_nothing_was_sampled)
     export_text(&e, "SPM_4000");
     export_template(&e, 260, FIVE_TUPLE, F(48, 1));
     export_data(&e, 260);
-    put_five_tuple(&e, 25);
+    export_five_tuple(&e, 25);
     export_u8(&e, 1);
-    put_five_tuple(&e, 25);
+    export_five_tuple(&e, 25);
     export_u8(&e, 0);
     bench_take(&bench, &e);
     cr_assert_eq(bench_flow_at(&bench, 0)->sampling_rate, 4000);
@@ -234,7 +221,7 @@ Test(exporter, that_sends_templates_from_another_port_is_understood)
     bench.port = 50002;
     e = export_ipfix(.domain = 0);
     export_data(&e, 256);
-    put_five_tuple(&e, 25);
+    export_five_tuple(&e, 25);
     bench_take(&bench, &e);
     cr_assert_eq(bench_only(&bench)->dst_port, 25);
     expect_rate(&bench, 1000, PST_RATE_OPTIONS);
@@ -249,7 +236,7 @@ Test(nprobe, options_template_of_scope_alone_loses_nothing_behind_it)
     export_options(&e, 300, 1, F(1, 4));
     export_template(&e, 258, FIVE_TUPLE, F(57652, 16), F(57590, FIELD_VARIABLE));
     export_data(&e, 258);
-    put_five_tuple(&e, 25);
+    export_five_tuple(&e, 25);
     export_zeros(&e, 16);
     export_u8(&e, 4);
     export_text(&e, "HTTP");
@@ -281,7 +268,7 @@ Test(ixia, pads_template_sets_with_four_bytes_and_more)
         export_template(&e, 256, FIVE_TUPLE);
         export_zeros(&e, padding);
         export_data(&e, 256);
-        put_five_tuple(&e, 25);
+        export_five_tuple(&e, 25);
         bench_take(&bench, &e);
         cr_assert_eq(bench_only(&bench)->dst_port, 25);
         cr_assert_eq(bench_dropped(&bench, DROP_TEMPLATE_FIELDS), 0);
@@ -297,7 +284,7 @@ Test(cisco, leaves_out_padding_altogether)
     export_template(&e, 256, FIVE_TUPLE);
     for (guint i = 0; i < 3; i++) {
         export_data(&e, 256);
-        put_five_tuple(&e, 25); /* 13 bytes */
+        export_five_tuple(&e, 25); /* 13 bytes */
     }
     bench_take(&bench, &e);
     cr_assert_eq(bench.flows->len, 3);
@@ -416,7 +403,7 @@ Test(open_vswitch, tells_times_before_the_export)
     export_data(&e, 266);
     export_u32(&e, 0);
     export_u8(&e, 1);
-    put_five_tuple(&e, 25);
+    export_five_tuple(&e, 25);
     export_u8(&e, 1);
     export_u8(&e, 3);
     export_text(&e, "key");
