@@ -4,10 +4,12 @@
 import json
 import socket
 import struct
+from pathlib import Path
 
 from waiting import until
 
 EXPORT_S = 1790000000
+LAB = Path(__file__).resolve().parents[2] / "deploy" / "demo" / "lab.pcap"    # a recorded minute
 
 
 def set_of(number, body):

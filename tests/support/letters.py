@@ -1,11 +1,49 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rows that become mails, the dispatcher that sends them, and reading what arrived."""
+"""Rows that become mails, their dispatcher, reading what arrived; and a complaint."""
 
 import email
 import email.policy
 import html.parser
 
 from desk import ENGLISH, GERMAN
+
+# A complaint in ARF, and one that names no address.
+REPORT = """\
+Received: from out.reporter.example (out.reporter.example [198.51.100.5]) by mx.ours.example; \
+Thu, 5 Mar 2026 12:01:00 +0100
+Authentication-Results: mx.ours.example; dkim=pass header.d=reporter.example
+From: Feedback <fbl@reporter.example>
+To: abuse@ours.example
+Subject: FW: Buy
+Message-ID: <report-1@reporter.example>
+MIME-Version: 1.0
+Content-Type: multipart/report; report-type=feedback-report; boundary="b1"
+
+--b1
+Content-Type: text/plain
+
+This is an abuse report.
+--b1
+Content-Type: message/feedback-report
+
+Feedback-Type: abuse
+User-Agent: Reporter/1.0
+Version: 1
+Source-IP: 192.0.2.77
+Arrival-Date: Thu, 05 Mar 2026 12:00:00 +0100
+
+--b1
+Content-Type: message/rfc822
+
+Received: from x (x [192.0.2.77]) by mx.reporter.example; Thu, 5 Mar 2026 12:00:00 +0100
+Message-ID: <spam-1@customer.example>
+Subject: Buy
+
+Buy now.
+--b1--
+"""
+BROKEN_REPORT = REPORT.replace("Source-IP: 192.0.2.77\n", "").replace("[192.0.2.77]",
+                                                                       "[somewhere]")
 
 
 def parsed(letter):

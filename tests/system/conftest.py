@@ -29,6 +29,7 @@ import pytest
 from broker import Kafka
 from cluster import Postgres
 from desk import Desk, make_template
+from exports import Router
 from mailserver import MailServer
 from ports import free_port as any_free_port
 from program import Runner
@@ -150,6 +151,20 @@ def maildir(work_dir):
 def free_port():
     """free_port() gives a port that nobody listens on."""
     return any_free_port
+
+
+@pytest.fixture
+def port():
+    """One such port."""
+    return any_free_port()
+
+
+@pytest.fixture
+def router():
+    """An exporter that sends to a port of its own."""
+    router = Router(any_free_port())
+    yield router
+    router.socket.close()
 
 
 @pytest.fixture

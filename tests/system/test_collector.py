@@ -7,7 +7,6 @@ import random
 import signal
 import socket
 import sqlite3
-import struct
 import subprocess
 import time
 from collections import Counter
@@ -15,20 +14,12 @@ from collections import Counter
 import pytest
 
 from conftest import ROOT
-from exports import (EXPORT_S, FIELDS, TEMPLATE, Router, data, flows_of, ipfix, record, rss_kib,
-                     set_of, wait_datagrams)
+from exports import (EXPORT_S, LAB, TEMPLATE, data, flows_of, ipfix, record, rss_kib,
+                     wait_datagrams)
 from waiting import until
 
-LAB = ROOT / "deploy" / "demo" / "lab.pcap"
 NETWORKS = ROOT / "deploy" / "demo" / "networks.txt"
 MAIL_PORTS = {25, 465, 587, 2525}
-
-
-@pytest.fixture
-def router(free_port):
-    router = Router(free_port())
-    yield router
-    router.socket.close()
 
 
 @pytest.fixture

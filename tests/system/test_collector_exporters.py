@@ -6,13 +6,8 @@ import socket
 
 import pytest
 
-from test_collector import TEMPLATE, data, ipfix, record
+from exports import TEMPLATE, data, ipfix, record
 from waiting import until
-
-
-@pytest.fixture
-def port(free_port):
-    return free_port()
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import struct
 import subprocess
 
 from exports import FIELDS, template
-from test_collector import EXPORT_S, LAB, TEMPLATE, data, flows_of, ipfix, record
+from exports import EXPORT_S, LAB, TEMPLATE, data, flows_of, ipfix, record
 from waiting import until
 
 READ = ("--publish", "all", "--output", "json:-")

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from test_collector import LAB, TEMPLATE, data, flows_of, ipfix, record
+from exports import LAB, TEMPLATE, data, flows_of, ipfix, record
 from waiting import until
 
 LOST = "postern_collector_exporter_lost_records_total"
@@ -38,11 +38,6 @@ class Stream(threading.Thread):
         self._stop_asked.set()
         self.join(30)
         return self.sent
-
-
-@pytest.fixture
-def port(free_port):
-    return free_port()
 
 
 @pytest.fixture

@@ -8,21 +8,14 @@ from contextlib import closing
 
 import pytest
 
-from test_collector import (EXPORT_S, FIELDS, Router, TEMPLATE, data, flows_of, ipfix, record,
-                            set_of, wait_datagrams)
+from exports import (EXPORT_S, FIELDS, TEMPLATE, data, flows_of, ipfix, record, set_of,
+                     wait_datagrams)
 from waiting import until
 
 # scope: exporter's process; data: 1 of 1000
 SAMPLER = set_of(3, struct.pack("!HHHHHHH", 300, 2, 1, 144, 4, 34, 4))
 SAMPLED = set_of(300, struct.pack("!II", 1, 1000))
 LOST = "postern_collector_exporter_lost_records_total{exporter=\"127.0.0.1\",reason=\"%s\"}"
-
-
-@pytest.fixture
-def router(free_port):
-    router = Router(free_port())
-    yield router
-    router.socket.close()
 
 
 @pytest.fixture

@@ -10,15 +10,10 @@ import time
 
 import pytest
 
-from test_collector import EXPORT_S, TEMPLATE, data, flows_of, ipfix, record, set_of
+from exports import EXPORT_S, TEMPLATE, data, flows_of, ipfix, record, set_of
 from waiting import until
 
 CLOSED = 'postern_collector_tcp_closed_total{reason="%s"}'
-
-
-@pytest.fixture
-def port(free_port):
-    return free_port()
 
 
 @pytest.fixture

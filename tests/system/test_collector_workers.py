@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from test_collector import TEMPLATE, data, ipfix, record
+from exports import TEMPLATE, data, ipfix, record
 from waiting import until
 
 WORKERS = 4

@@ -12,6 +12,7 @@ from datetime import datetime, timezone
 import pytest
 
 from conftest import ROOT
+from letters import BROKEN_REPORT as BROKEN, REPORT
 
 CORPUS = ROOT.parent / "shared" / "corpus"
 SISIMAI = CORPUS / "mail-sisimai-arf"
@@ -19,42 +20,7 @@ STALWART = CORPUS / "mail-stalwart-arf"
 KEYS = ["outcome", "format", "feedback_type", "category", "source_ip", "source_port", "arrived_at",
         "message_id", "reported_domain", "reporter", "authenticated", "incidents", "sha256"]
 
-REPORT = """\
-Received: from out.reporter.example (out.reporter.example [198.51.100.5]) by mx.ours.example; \
-Thu, 5 Mar 2026 12:01:00 +0100
-Authentication-Results: mx.ours.example; dkim=pass header.d=reporter.example
-From: Feedback <fbl@reporter.example>
-To: abuse@ours.example
-Subject: FW: Buy
-Message-ID: <report-1@reporter.example>
-MIME-Version: 1.0
-Content-Type: multipart/report; report-type=feedback-report; boundary="b1"
-
---b1
-Content-Type: text/plain
-
-This is an abuse report.
---b1
-Content-Type: message/feedback-report
-
-Feedback-Type: abuse
-User-Agent: Reporter/1.0
-Version: 1
-Source-IP: 192.0.2.77
-Arrival-Date: Thu, 05 Mar 2026 12:00:00 +0100
-
---b1
-Content-Type: message/rfc822
-
-Received: from x (x [192.0.2.77]) by mx.reporter.example; Thu, 5 Mar 2026 12:00:00 +0100
-Message-ID: <spam-1@customer.example>
-Subject: Buy
-
-Buy now.
---b1--
-"""
 NORMAL = "From: a@example.org\nSubject: Hello\n\nHow are you?\n"
-BROKEN = REPORT.replace("Source-IP: 192.0.2.77\n", "").replace("[192.0.2.77]", "[somewhere]")
 
 
 def needs(folder):

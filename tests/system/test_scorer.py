@@ -12,6 +12,7 @@ import time
 import pytest
 
 from conftest import ROOT
+from letters import BROKEN_REPORT, REPORT
 from program import Runner
 from waiting import until
 
@@ -523,33 +524,6 @@ def test_a_partition_that_moves_on_kafka_comes_from_the_shared_snapshot(own_kafk
     assert "snapshot loaded" in third.stderr
 
 
-REPORT = """\
-From: Feedback <fbl@reporter.example>
-Subject: Complaint
-Message-ID: <report-1@reporter.example>
-MIME-Version: 1.0
-Content-Type: multipart/report; report-type=feedback-report; boundary="b1"
-
---b1
-Content-Type: message/feedback-report
-
-Feedback-Type: abuse
-User-Agent: Reporter/1.0
-Version: 1
-Source-IP: 192.0.2.77
-Arrival-Date: Thu, 05 Mar 2026 12:00:00 +0100
-
---b1
-Content-Type: message/rfc822
-
-Message-ID: <spam-1@customer.example>
-Subject: Buy
-
-Buy now.
---b1--
-"""
-
-
 def test_a_complaint_mail_becomes_one_row_however_often_it_comes(desk, runner, start, publish,
                                                                 bus_path):
     """I1, I2: the mail server runs intake again."""
@@ -557,7 +531,7 @@ def test_a_complaint_mail_becomes_one_row_however_often_it_comes(desk, runner, s
     publish(uri, traffic(1))
     for _ in range(2):
         runner.run("postern-intake", "--bus", uri, "--partitions", PARTITIONS, "-", stdin=REPORT)
-    broken = REPORT.replace("Source-IP: 192.0.2.77\n", "").replace("report-1", "report-2")
+    broken = BROKEN_REPORT.replace("report-1", "report-2")
     runner.run("postern-intake", "--bus", uri, "--partitions", PARTITIONS, "-", stdin=broken)
     scorer = start(desk)
     until(lambda: desk.ask("SELECT FROM postern.complaint_unparsed"), "the unreadable one")
