@@ -41,7 +41,8 @@ PstCodecItem pst_batch_next(PstBatch *batch, PstFlow *out_flow, PstHeartbeat *ou
  * out. Appends. */
 void pst_codec_flow_json(const PstFlow *flow, GString *out);
 /* Reads ours, and goflow2's own output as it is ("proto":"TCP", "etype":"IPv4", times as numbers
- * or RFC 3339 text). FALSE: not one flow object; @out untouched. One line, no newline needed. */
+ * or RFC 3339 text), and numbers as texts, decimal or 0x…. FALSE: not one flow object; @out
+ * untouched. One line, no newline needed. */
 gboolean pst_codec_flow_from_json(const char *line, gsize len, PstFlow *out)
     G_GNUC_WARN_UNUSED_RESULT;
 /* The same for the plain form: an object of texts without escapes and of whole numbers, as

@@ -246,6 +246,14 @@ static gboolean direction_of(const char *text, guint64 *out)
     return FALSE;
 }
 
+/* A number as text: so protobuf's own JSON writes those of 64 bits, and flags often are hex. */
+static gboolean number_of(const char *text, guint64 *out)
+{
+    gboolean hex = text[0] == '0' && (text[1] == 'x' || text[1] == 'X');
+    return g_ascii_string_to_unsigned(hex ? text + 2 : text, hex ? 16 : 10, 0, G_MAXUINT64, out,
+                                      NULL);
+}
+
 static gboolean text_value(char kind, const char *text, guint64 *out)
 {
     gint64 ns;
@@ -290,7 +298,7 @@ static gboolean read_field(const Field *field, const Value *value, PstFlow *out)
     if (field->kind == 'A')
         return read_addr_field(field, value, out);
     if (value->kind == VALUE_TEXT) {
-        if (!text_value(field->kind, value->text, &number))
+        if (!number_of(value->text, &number) && !text_value(field->kind, value->text, &number))
             return value->len == 0 || strchr("PYERDN", field->kind) != NULL;
     } else if (value->kind != VALUE_WHOLE) {
         return FALSE;

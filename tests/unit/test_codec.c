@@ -238,6 +238,20 @@ Test(flow_json, of_goflow2_is_read_as_it_is)
     cr_assert_eq(flow.direction, PST_DIR_UNKNOWN);
 }
 
+Test(flow_json, numbers_may_be_texts)
+{
+    PstFlow flow =
+        flow_of("{\"src_addr\":\"192.0.2.1\",\"dst_addr\":\"203.0.113.5\",\"proto\":\"6\","
+                "\"src_port\":\"40000\",\"dst_port\":\"25\",\"bytes\":\"18446744073709551615\","
+                "\"time_flow_start_ns\":\"1777638896000000000\",\"tcp_flags\":\"0x1b\"}");
+    cr_assert_eq(flow.proto, 6);
+    cr_assert_eq(flow.src_port, 40000);
+    cr_assert_eq(flow.dst_port, 25);
+    cr_assert_eq(flow.bytes, G_MAXUINT64);
+    cr_assert_eq(flow.start_ns, 1777638896 * G_GINT64_CONSTANT(1000000000));
+    cr_assert_eq(flow.tcp_flags, 0x1b);
+}
+
 Test(flow_json, refuses_what_is_no_flow)
 {
     cr_assert(refused(""));
@@ -250,6 +264,9 @@ Test(flow_json, refuses_what_is_no_flow)
     cr_assert(refused("{\"src_addr\":\"1.1.1.1\",\"dst_addr\":\"2.2.2.2\",\"dst_port\":-1}"));
     cr_assert(refused("{\"src_addr\":\"1.1.1.1\",\"dst_addr\":\"2.2.2.2\",\"bytes\":\"x\"}"));
     cr_assert(refused("{\"src_addr\":\"1.1.1.1\",\"dst_addr\":\"2.2.2.2\",\"bytes\":[1]}"));
+    cr_assert(refused("{\"src_addr\":\"1.1.1.1\",\"dst_addr\":\"2.2.2.2\",\"bytes\":\"-1\"}"));
+    cr_assert(
+        refused("{\"src_addr\":\"1.1.1.1\",\"dst_addr\":\"2.2.2.2\",\"dst_port\":\"70000\"}"));
     cr_assert(refused("{\"src_addr\":\"1.1.1.1\",\"dst_addr\":\"2.2.2.2\"} x"));
     cr_assert(refused("{\"src_addr\":\"1.1.1.1\",\"dst_addr\":\"2.2.2.2\"}{}"));
 }
