@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "backtest_print.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "clock.h"
@@ -15,9 +16,10 @@ char *backtest_verdict_text(const PstVerdict *v)
 {
     char time[PST_TIME_TEXT_MAX], unit[PST_PREFIX_TEXT_MAX];
     GString *out = g_string_new(NULL);
-    g_string_printf(out, "%s  %-5s  %s  score %d, evidence %.0f, at least %.0f sessions",
+    g_string_printf(out, "%s  %-5s  %s  score %d, evidence %.0f, at least %.0f session%s",
                     pst_time_format(v->time_ns, FALSE, time), pst_band_name(v->band),
-                    pst_prefix_format(&v->unit, unit), v->score, v->evidence, v->sessions_low);
+                    pst_prefix_format(&v->unit, unit), v->score, v->evidence,
+                    floor(v->sessions_low), floor(v->sessions_low) == 1 ? "" : "s");
     for (gsize i = 0; i < G_N_ELEMENTS(v->ports) && v->ports[i] != 0; i++)
         g_string_append_printf(out, "%s%u", i == 0 ? ", port " : ", ", v->ports[i]);
     for (guint i = 0; i < v->n_reasons; i++)

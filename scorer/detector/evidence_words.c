@@ -3,7 +3,10 @@
 
 #include <math.h>
 
+#include "cell.h"
 #include "json.h"
+
+#define BEFORE 50 /* points from earlier windows that are worth a word */
 
 static const char *const scale_text[SCALES] = {"10 s", "60 s", "5 min", "30 min", "3 h"};
 
@@ -59,6 +62,11 @@ static const char *number(double x, char out[32])
     return out;
 }
 
+static const char *plural(guint64 n)
+{
+    return n == 1 ? "" : "s";
+}
+
 /* The same as a fact. */
 static void fact_rounded(GString *facts, const char *name, double value)
 {
@@ -73,18 +81,29 @@ static gboolean is_sampled(const PstVerdict *verdict)
 
 /* --- the reasons ----------------------------------------------------------------------------- */
 
-/* What the count is held against: what the address does itself, or what anyone may. */
+/* What the count is held against: what the address does itself, or what anyone may. Of samples that
+ * is often less than one in a window. */
 static void allowance(const PstVerdict *verdict, const WordsFacts *facts, char out[128])
 {
     char most[32], usual[32];
     number(facts->usual, most);
-    number(facts->peak->usual, usual);
+    gboolean whole = facts->peak->usual >= 0.5;
+    number(whole ? facts->peak->usual : 1 / facts->peak->usual, usual);
     if (facts->usual >= 1)
         g_snprintf(out, 128, "its usual most is %s, up to %s is not noticed", most, usual);
-    else if (verdict->cold)
-        g_snprintf(out, 128, "an address without a history of mail is allowed up to %s", usual);
     else
-        g_snprintf(out, 128, "an address with little mail is allowed up to %s", usual);
+        g_snprintf(out, 128, "an address with%s mail is allowed %s%s%s",
+                   verdict->cold ? "out a history of" : " little", whole ? "up to " : "one in ",
+                   usual, whole ? "" : " such spans");
+}
+
+/* Points of the evidence that this window alone, after silence, would not have made. */
+static double evidence_before(const Peak *peak)
+{
+    Cell cell;
+    cell_make(peak->scale, peak->usual, &cell);
+    double alone = cell.idle[peak->theta] * pow(cell.plus[peak->theta], peak->count);
+    return CLAMP(100 * log10(peak->m_value / alone), 0, evidence_of(peak->m_value));
 }
 
 static GString *burst_facts(const PstVerdict *verdict, const WordsFacts *words)
@@ -98,6 +117,8 @@ static GString *burst_facts(const PstVerdict *verdict, const WordsFacts *words)
     fact_rounded(facts, "allowed", peak->usual);
     if (words->usual >= 1)
         fact_rounded(facts, "usual", words->usual);
+    if (evidence_before(peak) >= 1)
+        fact_number(facts, "before", floor(evidence_before(peak)));
     fact_word(facts, "history", words->usual >= 1 ? "own" : verdict->cold ? "none" : "little");
     fact_rounded(facts, "sampling", verdict->sampling);
     return facts;
@@ -108,11 +129,12 @@ static void burst(PstVerdict *verdict, const WordsFacts *facts, double points)
     const Peak *peak = facts->peak;
     char allowed[128];
     allowance(verdict, facts, allowed);
-    say(verdict, "burst", points, burst_facts(verdict, facts), "%u new %s%s on %s within %s; %s",
-        peak->count, peak->channel == CHANNEL_SESSIONS ? "sessions" : "destinations",
+    say(verdict, "burst", points, burst_facts(verdict, facts),
+        "%u new %s%s%s on %s within %s%s; %s", peak->count,
+        peak->channel == CHANNEL_SESSIONS ? "session" : "destination", plural(peak->count),
         is_sampled(verdict) ? " in samples" : "",
         peak->pair == PST_PAIR_SMTP ? "port 25" : "the submission ports", scale_text[peak->scale],
-        allowed);
+        evidence_before(peak) >= BEFORE ? ", after others in the spans before" : "", allowed);
 }
 
 static double certain(const PstVerdict *verdict, const WordsFacts *facts)
@@ -204,7 +226,7 @@ static void score(PstVerdict *verdict, const WordsFacts *facts)
 static void magnitude(PstVerdict *verdict, const WordsFacts *words)
 {
     gboolean whole = verdict->ended && words->neighbourhood == NULL;
-    const char *when = whole ? "in the whole episode" : "in this and the last 3 hours";
+    const char *when = whole ? "in the whole episode" : "in the last 3 to 6 hours";
     double low = floor(verdict->sessions_low);
     double estimate = verdict->sessions_seen * verdict->sampling;
     GString *facts = facts_begin();
@@ -214,15 +236,18 @@ static void magnitude(PstVerdict *verdict, const WordsFacts *words)
     fact_number(facts, "estimate", round(estimate));
     fact_number(facts, "certain", low);
     fact_rounded(facts, "sampling", verdict->sampling);
+    g_autoptr(GString) text = g_string_new(NULL);
+    guint64 sessions = (guint64)verdict->sessions_seen;
+    guint64 destinations = (guint64)verdict->destinations_seen;
+    g_string_printf(text,
+                    "%" G_GUINT64_FORMAT " session%s to %" G_GUINT64_FORMAT " new destination%s",
+                    sessions, plural(sessions), destinations, plural(destinations));
     if (is_sampled(verdict))
         say(verdict, "magnitude", 0, facts,
-            "%.0f sessions to %.0f new destinations seen in samples %s: about %.0f sessions, at "
-            "least %.0f, to at least %.0f destinations",
-            verdict->sessions_seen, verdict->destinations_seen, when, estimate, low,
-            verdict->destinations_seen);
+            "%s seen in samples %s: that is about %.0f sessions, and at least %.0f", text->str,
+            when, estimate, low);
     else
-        say(verdict, "magnitude", 0, facts, "%.0f sessions to %.0f new destinations %s",
-            verdict->sessions_seen, verdict->destinations_seen, when);
+        say(verdict, "magnitude", 0, facts, "%s %s", text->str, when);
 }
 
 static void failed_openings(PstVerdict *verdict, const Episode *episode)
@@ -263,6 +288,10 @@ static void exporters(PstVerdict *verdict, const Episode *episode)
                                i > 0 ? "," : "", text, e->rate);
     }
     g_string_append_c(facts, ']');
+    if (list->len == 0) { /* recorded flows need not tell */
+        g_string_free(facts, TRUE);
+        return;
+    }
     say(verdict, "exporters", 0, facts, "reported by router %s", list->str);
 }
 

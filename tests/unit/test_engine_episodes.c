@@ -22,7 +22,7 @@ Test(engine_episodes, evidence_is_said_in_words)
                      "50 new destinations on port 25 within 10 s; an address without a history of "
                      "mail is allowed up to 1.1");
     cr_assert_str_eq(reason(flag, "magnitude"),
-                     "50 sessions to 50 new destinations in this and the last 3 hours");
+                     "50 sessions to 50 new destinations in the last 3 to 6 hours");
     cr_assert_str_eq(reason(flag, "ports"), "destination port 25");
     cr_assert_str_eq(reason(flag, "exporters"), "reported by router 198.51.100.1 (sampling 1:1)");
     cr_assert_not_null(strstr(reason(flag, "failed-openings"), "were not answered"));
@@ -50,6 +50,48 @@ Test(engine_episodes, evidence_is_said_in_numbers_for_programs)
     cr_assert_str_eq(facts(flag, "ports"), "\"ports\":[25,587]");
     cr_assert_str_eq(facts(flag, "exporters"),
                      "\"routers\":[{\"router\":\"198.51.100.1\",\"sampling\":1}]");
+    trial_end(&trial);
+}
+
+static gboolean says(const PstVerdict *v, const char *name, const char *words)
+{
+    return strstr(reason(v, name), words) != NULL;
+}
+
+Test(engine_episodes, what_samples_stand_for_is_said_too)
+{
+    Trial trial;
+    trial_begin(&trial, NULL);
+    for (guint i = 0; i < 12; i++)
+        trial_tell(&trial, (Told){.at = 1000 + i * 100,
+                                  .to = server(i),
+                                  .client_port = (guint16)(1024 + i),
+                                  .rate = 1000});
+    const PstVerdict *watch = row(&trial, PST_BAND_WATCH, FALSE);
+    cr_assert(says(watch, "burst", " in samples on port 25 within "));
+    cr_assert(says(watch, "burst", "without a history of mail is allowed one in "));
+    cr_assert(says(watch, "burst", " such spans"));
+    cr_assert(
+        says(watch, "magnitude", " seen in samples in the last 3 to 6 hours: that is about "));
+    const PstVerdict *block = row(&trial, PST_BAND_BLOCK, FALSE);
+    cr_assert(says(block, "burst", ", after others in the spans before; "));
+    cr_assert_not_null(strstr(facts(block, "burst"), ",\"before\":"));
+    trial_end(&trial);
+}
+
+Test(engine_episodes, router_that_is_not_named_is_not_spoken_of)
+{
+    Trial trial;
+    trial_begin(&trial, NULL);
+    for (guint i = 0; i < 60; i++) {
+        Told told = {.at = 1000 + i * 0.1, .to = server(i), .client_port = (guint16)(1024 + i)};
+        PstFlow flow = flow_told(&told);
+        flow.sampler = (PstAddr){0};
+        trial_flow(&trial, &flow);
+    }
+    const PstVerdict *flag = row(&trial, PST_BAND_FLAG, FALSE);
+    for (guint i = 0; i < flag->n_reasons; i++)
+        cr_assert_str_neq(flag->reasons[i].name, "exporters");
     trial_end(&trial);
 }
 
