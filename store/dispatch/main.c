@@ -16,7 +16,7 @@ static const PstConfRow rows[] = {
     {"dispatch", "database", PST_CONF_TEXT, offsetof(DispatchConfig, database), "", 0, 0, NULL, "",
      FALSE, "How to reach PostgreSQL: \"host=/run/postgresql dbname=postern user=postern_desk\"."},
     ROW("work", PST_CONF_LIST, work, "", 0, 0, NULL, "",
-        "Kinds of work: verdict, deadline, mail, enforce (see below)."),
+        "Kinds of work: verdict, deadline, mail, enforce."),
     ROW("poll", PST_CONF_SPAN_S, poll_s, "", 1, 3600, NULL, "5s",
         "How often to look for due rows when nothing wakes us."),
     ROW("mail", PST_CONF_TEXT, mail, "", 0, 0, NULL, "",
