@@ -7,6 +7,7 @@ import os
 import random
 import signal
 import stat
+import subprocess
 import textwrap
 from pathlib import Path
 
@@ -339,3 +340,9 @@ def kill_children(pid):
             os.kill(int(child), signal.SIGKILL)
         except ProcessLookupError:
             pass  # it was over by itself
+
+
+@pytest.mark.parametrize("script", sorted(EXAMPLE.parent.iterdir()), ids=lambda path: path.name)
+def test_scripts_say_what_they_are(script):
+    done = subprocess.run([script, "--help"], capture_output=True, text=True, check=True)
+    assert 'docs/operating.md ("The hook")' in done.stdout
