@@ -2,6 +2,7 @@
 #include "direction.h"
 
 enum { PROTO_TCP = 6, TCP_SYN = 0x02, TCP_ACK = 0x10 };
+enum { INITIATOR = 1, REVERSE_INITIATOR = 2 }; /* RFC 5103 §6.3; 3, perimeter, says who is inside */
 
 typedef enum { CLIENT_UNKNOWN, CLIENT_SRC, CLIENT_DST } Client;
 
@@ -15,7 +16,9 @@ static Client client_of(const PstFlow *flow)
         return dst ? CLIENT_SRC : CLIENT_DST;
     gboolean opens = (flow->has & PST_HAS_TCP_FLAGS) && (flow->tcp_flags & TCP_SYN) &&
                      !(flow->tcp_flags & TCP_ACK);
-    return opens ? CLIENT_SRC : CLIENT_UNKNOWN;
+    if (opens || flow->rare.biflow_direction == INITIATOR)
+        return CLIENT_SRC;
+    return flow->rare.biflow_direction == REVERSE_INITIATOR ? CLIENT_DST : CLIENT_UNKNOWN;
 }
 
 PstDirection direction_of(const PstFlow *flow, const PstPrefixMap *networks)

@@ -6,5 +6,6 @@
 #include "prefix_map.h"
 
 /* Which side is the client: the one that is not on a mail port; with both sides on one, the sender
- * of a SYN without ACK; else unknown. Flows without a mail port: unknown. */
+ * of a SYN without ACK, else who began as the exporter knows it (biflowDirection), else unknown.
+ * Flows without a mail port: unknown. */
 PstDirection direction_of(const PstFlow *flow, const PstPrefixMap *networks);

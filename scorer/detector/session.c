@@ -15,17 +15,21 @@ static gboolean is_tcp(const PstFlow *flow)
     return !has(flow, PST_HAS_PROTO) || flow->proto == TCP;
 }
 
-/* Our side sent: nothing came back, as far as its own flags tell. */
-static gboolean opening_failed(const PstFlow *flow)
+/* Our side sent: nothing came back, as far as its own flags tell; or where the record tells of both
+ * sides, it was refused. */
+static gboolean opening_failed(guint16 client_flags, guint64 server_packets, guint16 server_flags)
 {
-    if (has(flow, PST_HAS_REVERSE) && flow->reverse_packets > 0)
-        return (flow->reverse_tcp_flags & RST) && !(flow->tcp_flags & PSH);
-    return (flow->tcp_flags & SYN) && !(flow->tcp_flags & ACK);
+    if (server_packets > 0)
+        return (server_flags & RST) && !(client_flags & PSH);
+    return (client_flags & SYN) && !(client_flags & ACK);
 }
 
-/* The server's side answered with a reset and nothing else. */
+/* The server's side answered with a reset and nothing else. A record of both sides whose source is
+ * the server (RFC 5103) tells of ours, too. */
 static gboolean answer_refuses(const PstFlow *flow)
 {
+    if (has(flow, PST_HAS_REVERSE) && flow->reverse_packets > 0)
+        return opening_failed(flow->reverse_tcp_flags, flow->packets, flow->tcp_flags);
     return (flow->tcp_flags & RST) && !(flow->tcp_flags & (SYN | PSH | FIN));
 }
 
@@ -36,7 +40,9 @@ static EngineFate client_sent(const PstFlow *flow, Session *out)
                      .client_port = flow->src_port,
                      .port = flow->dst_port};
     if (has(flow, PST_HAS_TCP_FLAGS) && flow->sampling_rate <= 1)
-        out->failed = opening_failed(flow);
+        out->failed =
+            opening_failed(flow->tcp_flags, has(flow, PST_HAS_REVERSE) ? flow->reverse_packets : 0,
+                           flow->reverse_tcp_flags);
     return ENGINE_NEW;
 }
 

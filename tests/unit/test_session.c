@@ -120,3 +120,30 @@ Test(session, failed_opening_is_seen_at_one_to_one_only)
     session_of(&flow, &session);
     cr_assert_not(session.failed, "a session that ended with a reset");
 }
+
+/* RFC 5103 lets an exporter begin a record of both directions with either side. */
+Test(session, of_both_directions_in_one_record_is_the_same_whichever_comes_first)
+{
+    static const struct {
+        guint16 client, server;
+        guint64 answered;
+        gboolean failed;
+    } cases[] = {
+        {0x1b, 0x1b, 9, FALSE}, {0x02, 0x14, 1, TRUE}, {0x02, 0, 0, TRUE}, {0x1e, 0x1e, 3, FALSE}};
+    for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
+        Session forward, backward;
+        PstFlow out = out_flow(), reply = reply_flow();
+        out.has |= PST_HAS_REVERSE;
+        reply.has |= PST_HAS_REVERSE;
+        out.packets = reply.reverse_packets = 10;
+        out.reverse_packets = reply.packets = cases[i].answered;
+        out.tcp_flags = reply.reverse_tcp_flags = cases[i].client;
+        out.reverse_tcp_flags = reply.tcp_flags = cases[i].server;
+        cr_assert_eq(session_of(&out, &forward), ENGINE_NEW);
+        cr_assert_eq(session_of(&reply, &backward), ENGINE_NEW);
+        cr_assert_eq(forward.failed, cases[i].failed, "case %zu", i);
+        cr_assert_eq(backward.failed, cases[i].failed, "case %zu", i);
+        cr_assert(pst_addr_equal(&forward.client, &backward.client));
+        cr_assert_eq(forward.port, backward.port);
+    }
+}
