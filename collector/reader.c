@@ -82,11 +82,10 @@ static void count_unused(Reader *reader)
     worker_dropped(reader->worker, DROP_PACKET_BROKEN, metered->broken);
 }
 
-static void log_end(const Reader *reader, const char *how, const WorkerReport *after)
+static void log_exports(const Reader *reader, const char *how, const WorkerReport *after,
+                        double seconds)
 {
     const WorkerReport *before = &reader->before;
-    gint64 took_ns = pst_mono_now().ns - reader->progress.started_ns;
-    double seconds = MAX((double)took_ns / PST_NS_PER_S, 1e-6);
     double records = (double)(after->records - before->records);
     char datagrams[48], bytes[48], seen[48], rate[48], flows[48], dropped[48];
     pst_log(PST_LOG_NOTICE, reader->path, "%s: %s, %s, %s, %s, %s, in %.1f s (%s/s)", how,
@@ -98,8 +97,10 @@ static void log_end(const Reader *reader, const char *how, const WorkerReport *a
             seconds, pst_quantity(records / seconds, "records", rate));
 }
 
-static void log_metered(const char *path, const MeterCounts *counts, guint64 exports)
+static void log_packets(const Reader *reader, const char *how, const WorkerReport *after,
+                        double seconds)
 {
+    const MeterCounts *counts = packets_metered(reader->packets);
     const struct {
         guint64 n;
         const char *what;
@@ -109,33 +110,40 @@ static void log_metered(const char *path, const MeterCounts *counts, guint64 exp
         {counts->broken, "packets with broken headers"},
         {counts->evicted, "flows ended early for want of room"},
         {counts->steps_back, "steps back of its time, at which all flows were ended"},
-        {exports, "flow exports among the packets, not read (--packets no reads them)"},
+        {packets_counts(reader->packets).exports,
+         "flow exports among the packets, not read (--packets no reads them)"},
     };
-    char packets[48], bytes[48], flows[48];
+    char packets[48], bytes[48], flows[48], written[48], rate[48];
     g_autoptr(GString) more = g_string_new(NULL);
     for (gsize i = 0; i < G_N_ELEMENTS(rows); i++)
         if (rows[i].n > 0)
             g_string_append_printf(more, "; %" G_GUINT64_FORMAT " %s", rows[i].n, rows[i].what);
-    pst_log(PST_LOG_NOTICE, path,
-            "read as packets of the traffic itself, not as flow exports: %s, %s, made into %s%s",
-            pst_quantity((double)counts->packets, "packets", packets),
-            pst_quantity((double)counts->bytes, "bytes", bytes),
-            pst_quantity((double)counts->flows, "flows", flows), more->str);
+    pst_log(
+        PST_LOG_NOTICE, reader->path,
+        "%s as packets of the traffic itself, not as flow exports: %s, %s, made into %s, %s, in "
+        "%.1f s (%s/s)%s",
+        how, pst_quantity((double)counts->packets, "packets", packets),
+        pst_quantity((double)counts->bytes, "bytes", bytes),
+        pst_quantity((double)counts->flows, "flows", flows),
+        pst_quantity((double)(after->flows - reader->before.flows), "written", written), seconds,
+        pst_quantity((double)counts->packets / seconds, "packets", rate), more->str);
 }
 
 /* Packets of the traffic itself are what one has at hand as often as exports. */
-static void explain(const Reader *reader, const WorkerReport *after)
+static void log_end(const Reader *reader, const char *how, const WorkerReport *after)
 {
-    const MeterCounts *metered = packets_metered(reader->packets);
-    PacketsCounts counts = packets_counts(reader->packets);
-    if (metered != NULL)
-        log_metered(reader->path, metered, counts.exports);
-    else if (after->datagrams == reader->before.datagrams &&
-             after->dropped > reader->before.dropped)
+    gint64 took_ns = pst_mono_now().ns - reader->progress.started_ns;
+    double seconds = MAX((double)took_ns / PST_NS_PER_S, 1e-6);
+    if (packets_is_metered(reader->packets)) {
+        log_packets(reader, how, after, seconds);
+        return;
+    }
+    log_exports(reader, how, after, seconds);
+    if (after->datagrams == reader->before.datagrams && after->dropped > reader->before.dropped)
         pst_log(PST_LOG_WARN, reader->path,
                 "holds no flow exports: if these are packets of the traffic itself, --packets yes "
                 "makes flows of them");
-    else if (counts.tcp > 0)
+    else if (packets_counts(reader->packets).tcp > 0)
         pst_log(PST_LOG_NOTICE, reader->path,
                 "read as flow exports, not as packets of the traffic itself, though there are some "
                 "(--packets yes makes flows of them, and reads no exports)");
@@ -158,7 +166,6 @@ static gboolean work(Reader *reader, GError **failure, GError **error)
             : *failure != NULL            ? "broken off"
                                           : "read",
             &after);
-    explain(reader, &after);
     return TRUE;
 }
 

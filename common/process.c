@@ -65,3 +65,15 @@ void pst_process_write(GString *out)
         write_sample(out, "start_time_seconds", "gauge",
                      "When the process started, in UTC seconds.", boot_s + (double)start / ticks);
 }
+
+char *pst_program_path(const char *name)
+{
+    g_autofree char *self = g_file_read_link("/proc/self/exe", NULL);
+    if (self != NULL) {
+        g_autofree char *folder = g_path_get_dirname(self);
+        g_autofree char *beside = g_build_filename(folder, name, NULL);
+        if (g_file_test(beside, G_FILE_TEST_IS_EXECUTABLE))
+            return g_steal_pointer(&beside);
+    }
+    return g_strdup(name);
+}

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* postern-scorer: from the bus to verdicts in PostgreSQL, or over recorded flows (--backtest). */
+#include <signal.h>
 #include <string.h>
 
 #include "backtest.h"
@@ -9,7 +10,8 @@
 #include "writer.h"
 
 static gboolean wants_backtest;
-static char *format_text, *svg_path, *compare_path;
+static char *format_text, *svg_path, *compare_path, *packets_text;
+static gint64 packets_sampled;
 
 static const GOptionEntry options[] = {
     {"backtest", 0, 0, G_OPTION_ARG_NONE, &wants_backtest,
@@ -23,6 +25,13 @@ static const GOptionEntry options[] = {
      "FILE"},
     {"svg", 0, 0, G_OPTION_ARG_FILENAME, &svg_path,
      "With --backtest: draw how often each evidence was reached, beside what is promised", "FILE"},
+    {"packets", 0, 0, G_OPTION_ARG_STRING, &packets_text,
+     "With --backtest: captures hold packets of the traffic itself (yes) or flow exports (no); "
+     "auto, "
+     "the default: packets, if no export and TCP",
+     "no|yes|auto"},
+    {"packets-sampled", 0, 0, G_OPTION_ARG_INT64, &packets_sampled,
+     "With --backtest: such captures hold 1 of N packets", "N"},
     {NULL},
 };
 
@@ -38,11 +47,14 @@ static const char description[] =
     "  postern-scorer --bus kafka://kafka1,kafka2 --database 'host=db dbname=postern' \\\n"
     "      --config /etc/postern/postern.conf\n"
     "\n"
-    "Backtest (- is standard input; files in the order of their time):\n"
+    "Backtest of recorded flows: JSON as the collector or goflow2 prints it, our protobuf, "
+    "captures\n"
+    "of flow exports or of the traffic itself, IPFIX files; packed or not; - is standard input; "
+    "FILEs\n"
+    "in the order of their time:\n"
     "  postern-scorer --backtest --networks 192.0.2.0/24 --format json flows.json\n"
     "  postern-scorer --backtest --networks nets --compare softer.conf --svg curve.svg week.json\n"
-    "  postern-collector --read day.pcap --publish all --networks nets --output json:- |\n"
-    "      postern-scorer --backtest --networks nets -\n"
+    "  postern-scorer --backtest --networks nets monday.pcap tuesday.pcap.gz\n"
     "\n"
     "Exit status: 0 done, 1 failed, 2 usage or configuration.\n";
 
@@ -75,23 +87,48 @@ static gboolean backtest_usage(const PstRun *run, BacktestOptions *out, GError *
     return *error == NULL;
 }
 
+/* How captures are read; a wrong value is told before the first of them. Given. */
+static char **collector_arguments(const Settings *settings, GError **error)
+{
+    static const char *const modes[] = {"no", "yes", "auto", NULL};
+    const char *mode = packets_text != NULL ? packets_text : "auto";
+    if (!g_strv_contains(modes, mode) || packets_sampled < 0 || packets_sampled > G_MAXUINT32) {
+        g_set_error(error, PST_ERROR, PST_ERROR_USAGE,
+                    "--packets is no, yes or auto, --packets-sampled a number from 1 on");
+        return NULL;
+    }
+    g_autoptr(GStrvBuilder) out = g_strv_builder_new();
+    g_strv_builder_add_many(out, "--publish", "all", "--output", "json:-", "--packets", mode, NULL);
+    if (settings->networks != NULL)
+        g_strv_builder_add_many(out, "--networks", settings->networks, NULL);
+    g_autofree char *rate = g_strdup_printf("%" G_GINT64_FORMAT, packets_sampled);
+    if (packets_sampled > 0)
+        g_strv_builder_add_many(out, "--packets-sampled", rate, NULL);
+    return g_strv_builder_end(out);
+}
+
 static int run_backtest(const PstRun *run, const Settings *settings, const EngineConf *engine)
 {
     GError *error = NULL;
     EngineConf other;
     g_autoptr(PstPrefixMap) networks = NULL;
+    g_auto(GStrv) collector = NULL;
     BacktestOptions backtest_options = {
         .engine = engine, .files = (const char *const *)run->args, .svg = svg_path, .out = stdout};
-    gboolean ok = backtest_usage(run, &backtest_options, &error);
+    gboolean ok = backtest_usage(run, &backtest_options, &error) &&
+                  (collector = collector_arguments(settings, &error)) != NULL;
     if (ok && settings->networks != NULL)
         ok = (networks = pst_networks_load(settings->networks, &error)) != NULL;
     if (ok && compare_path != NULL)
         ok = load_other(run, &other, &error);
     backtest_options.networks = networks;
+    backtest_options.collector = (const char *const *)collector;
     if (compare_path != NULL) {
         backtest_options.other = &other;
         backtest_options.other_name = compare_path;
     }
+    signal(SIGINT, SIG_DFL); /* nothing is lost: there is no second look */
+    signal(SIGTERM, SIG_DFL);
     if (!ok || !backtest(&backtest_options, &error))
         return fail("backtest", error);
     return PST_EXIT_DONE;
@@ -106,8 +143,9 @@ static gboolean check_usage(const PstRun *run, const Settings *settings, GError 
         wrong = "--database is missing: \"host=... user=postern_ingest dbname=...\"";
     else if (run->args[0] != NULL)
         wrong = "FILEs are read with --backtest only";
-    else if (format_text != NULL || compare_path != NULL || svg_path != NULL)
-        wrong = "--format, --compare and --svg belong to --backtest";
+    else if (format_text != NULL || compare_path != NULL || svg_path != NULL ||
+             packets_text != NULL || packets_sampled != 0)
+        wrong = "--format, --compare, --svg, --packets and --packets-sampled belong to --backtest";
     if (wrong != NULL)
         g_set_error_literal(error, PST_ERROR, PST_ERROR_USAGE, wrong);
     return wrong == NULL;
@@ -181,5 +219,6 @@ int main(int argc, char **argv)
     g_free(format_text);
     g_free(compare_path);
     g_free(svg_path);
+    g_free(packets_text);
     return status;
 }

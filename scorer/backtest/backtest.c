@@ -22,7 +22,9 @@ typedef struct {
     Survival *survival; /* NULL: no curve is wanted */
     const struct Peaks *peaks;
     BacktestCounts counts;
+    gint64 newest_ns;     /* event time of all flows so far */
     guint64 bytes_before; /* of files read to their end */
+    GString *broken;      /* what is wrong with files that broke off */
     PstProgress progress;
 } Backtest;
 
@@ -35,9 +37,23 @@ static void take_outputs(Backtest *b)
     }
 }
 
-static void take_flow(Backtest *b, PstFlow *flow)
+/* Is it far behind what came before it? */
+static void note_order(Backtest *b, const PstFlow *flow, const char *path)
+{
+    gint64 event_ns = pst_flow_event_ns(flow);
+    gint64 behind_ns = b->counts.flows > 1 ? b->newest_ns - event_ns : 0;
+    b->newest_ns = b->counts.flows > 1 ? MAX(b->newest_ns, event_ns) : event_ns;
+    if (event_ns <= 0 || behind_ns <= b->o->engine->watermark_s * G_GINT64_CONSTANT(1000000000))
+        return;
+    if (b->counts.behind++ == 0)
+        b->counts.behind_first = path;
+    b->counts.behind_ns = MAX(b->counts.behind_ns, behind_ns);
+}
+
+static void take_flow(Backtest *b, PstFlow *flow, const char *path)
 {
     b->counts.flows++;
+    note_order(b, flow, path);
     if (flow->direction == PST_DIR_UNKNOWN && b->o->networks != NULL)
         flow->direction = (guint8)direction_of(flow, b->o->networks);
     b->counts.undirected += flow->direction == PST_DIR_UNKNOWN;
@@ -48,23 +64,42 @@ static void take_flow(Backtest *b, PstFlow *flow)
 }
 
 /* MB where the size is known, flows else. */
-static void show(Backtest *b, const FlowReader *reader)
+static void show(Backtest *b, const Source *source)
 {
-    guint64 bytes = b->bytes_before + flow_reader_bytes(reader);
-    pst_progress_update(&b->progress, b->progress.total > 0 ? bytes >> 20 : b->counts.flows);
+    guint64 bytes = b->bytes_before + source_position(source);
+    if (!source_shows_itself(source))
+        pst_progress_update(&b->progress, b->progress.total > 0 ? bytes >> 20 : b->counts.flows);
+}
+
+/* A file that breaks off is judged as far as it goes, and told of at the end. */
+static void end_file(Backtest *b, Source *source, guint64 size)
+{
+    g_autoptr(GError) failure = NULL;
+    b->bytes_before += size;
+    if (!source_finish(source, &failure))
+        g_string_append_printf(b->broken, "%s%s", b->broken->len > 0 ? "; " : "", failure->message);
+}
+
+/* 0: it has none, or cannot be looked at (opening it will say so). */
+static guint64 size_of(const char *path)
+{
+    GStatBuf about;
+    gboolean known = strcmp(path, "-") != 0 && g_stat(path, &about) == 0 && S_ISREG(about.st_mode);
+    return known ? (guint64)about.st_size : 0;
 }
 
 static gboolean read_file(Backtest *b, const char *path, GError **error)
 {
-    g_autoptr(FlowReader) reader = flow_reader_open(path, error);
+    g_autoptr(FlowReader) reader = flow_reader_open(path, b->o->collector, error);
     if (reader == NULL)
         return FALSE;
+    Source *source = flow_reader_source(reader);
     for (guint64 items = 1;; items++) {
         PstFlow flow;
         PstHeartbeat beat;
         switch (flow_reader_next(reader, &flow, &beat, error)) {
         case FLOW_READ_FLOW:
-            take_flow(b, &flow);
+            take_flow(b, &flow, path);
             break;
         case FLOW_READ_HEARTBEAT:
             for (guint i = 0; i < b->trials; i++)
@@ -74,26 +109,28 @@ static gboolean read_file(Backtest *b, const char *path, GError **error)
             b->counts.refused++;
             break;
         case FLOW_READ_END:
-            b->bytes_before += flow_reader_bytes(reader);
+            end_file(b, source, size_of(path));
             return TRUE;
         case FLOW_READ_FAILED:
             return FALSE;
         }
         if (items % SHOW_EVERY == 0)
-            show(b, reader);
+            show(b, source);
     }
 }
 
 static gboolean check(const Backtest *b, GError **error)
 {
     const BacktestCounts *c = &b->counts;
-    if (c->flows == 0 && c->refused == 0)
+    if (c->flows == 0 && b->broken->len > 0)
+        g_set_error(error, PST_ERROR, PST_ERROR_DATA, "%s", b->broken->str);
+    else if (c->flows == 0 && c->refused == 0)
         g_set_error(error, PST_ERROR, PST_ERROR_DATA, "there is no flow in the input");
     else if (c->flows == 0)
         g_set_error(error, PST_ERROR, PST_ERROR_DATA,
                     "nothing in the input is a flow: expected one JSON object a line, as "
-                    "postern-collector --output json:- prints, or batches of our protobuf; for "
-                    "pcap and IPFIX files run postern backtest");
+                    "postern-collector --output json:- prints, batches of our protobuf, a capture "
+                    "or an IPFIX file; for others: docs/operating.md, Backtests");
     else if (c->flows > 0 && c->undirected == c->flows && b->o->networks == NULL)
         g_set_error(error, PST_ERROR, PST_ERROR_USAGE,
                     "no flow says which side is ours: give --networks FILE|CIDR,...");
@@ -102,15 +139,15 @@ static gboolean check(const Backtest *b, GError **error)
     return FALSE;
 }
 
-/* MB of all files; 0: one is a pipe, or cannot be looked at (opening it will say so). */
+/* MB of all files; 0: one is a pipe. */
 static guint64 megabytes_of(const char *const *files)
 {
     guint64 sum = 0;
     for (gsize i = 0; files[i] != NULL; i++) {
-        GStatBuf about;
-        if (strcmp(files[i], "-") == 0 || g_stat(files[i], &about) != 0 || !S_ISREG(about.st_mode))
+        guint64 size = size_of(files[i]);
+        if (size == 0)
             return 0;
-        sum += (guint64)about.st_size;
+        sum += size;
     }
     return sum >> 20;
 }
@@ -148,7 +185,7 @@ static void hint(const Backtest *b)
         pst_log(PST_LOG_WARN, NULL,
                 "no flow is a mail session that one of our addresses opened: look at --networks, "
                 "and whether there are TCP flows to port 25, 465, 587 or 2525");
-    else if (s->fates[ENGINE_LATE] > s->sightings / 10)
+    else if (s->fates[ENGINE_LATE] > s->sightings / 100)
         pst_log(PST_LOG_WARN, NULL,
                 "%" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT
                 " sightings came too late and were not judged: give the flows in the order of "
@@ -170,19 +207,24 @@ static gboolean run(Backtest *b, GError **error)
     backtest_print(o, &b->counts, &b->trial[0], b->trials > 1 ? &b->trial[1] : NULL);
     if (b->survival != NULL && !survival_draw(b->survival, b->peaks, o->svg, error))
         return FALSE;
-    if (fflush(o->out) == 0 && !ferror(o->out))
+    if (fflush(o->out) != 0 || ferror(o->out))
+        g_set_error(error, PST_ERROR, PST_ERROR_IO, "cannot write the verdicts: %s",
+                    g_strerror(errno));
+    else if (b->broken->len > 0)
+        g_set_error_literal(error, PST_ERROR, PST_ERROR_DATA, b->broken->str);
+    else
         return TRUE;
-    g_set_error(error, PST_ERROR, PST_ERROR_IO, "cannot write the verdicts: %s", g_strerror(errno));
     return FALSE;
 }
 
 gboolean backtest(const BacktestOptions *options, GError **error)
 {
-    Backtest b = {.o = options};
+    Backtest b = {.o = options, .broken = g_string_new(NULL)};
     begin(&b);
     gboolean ok = run(&b, error);
     for (guint i = 0; i < b.trials; i++)
         trial_clear(&b.trial[i]);
     survival_free(b.survival);
+    (void)g_string_free(b.broken, TRUE);
     return ok;
 }

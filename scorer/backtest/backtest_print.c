@@ -139,6 +139,8 @@ static void print_json_summary(const BacktestOptions *o, const BacktestCounts *c
     put_count(out, "sightings", s->sightings);
     put_bands(out, s);
     put_count(out, "undirected", c->undirected);
+    put_count(out, "out_of_order", c->behind);
+    put_count(out, "out_of_order_by_s", (guint64)(c->behind_ns / G_GINT64_CONSTANT(1000000000)));
     if (other != NULL) {
         pst_json_append_name(out, "other");
         g_string_append_c(out, '{');
@@ -164,6 +166,34 @@ static void print_counts(FILE *out, const char *format, const guint64 *values)
     }
 }
 
+static void append_span(GString *out, gint64 ns)
+{
+    static const struct {
+        double seconds;
+        const char *name;
+    } units[] = {{86400, "days"}, {3600, "hours"}, {60, "minutes"}};
+    gsize i = 0;
+    while (i + 1 < G_N_ELEMENTS(units) && (double)ns / 1e9 < units[i].seconds)
+        i++;
+    g_string_append_printf(out, "%.1f %s", (double)ns / 1e9 / units[i].seconds, units[i].name);
+}
+
+/* Why something was late, and what to do. */
+static void print_order(FILE *out, const BacktestCounts *c)
+{
+    if (c->behind == 0)
+        return;
+    g_autoptr(GString) text = g_string_new(NULL);
+    g_string_printf(text, "out of order: %" G_GUINT64_FORMAT " flows stand up to ", c->behind);
+    append_span(text, c->behind_ns);
+    g_string_append_printf(text, " behind newer ones, first in %s", c->behind_first);
+    fprintf(out,
+            "%s.\nWhat stands further behind than the watermark is not scored: give FILEs in the "
+            "order of their time;\nseveral routers' files, or one that is not sorted: flows2json "
+            "postern FILE ... | postern backtest ... -\n",
+            text->str);
+}
+
 static void print_text_summary(const BacktestOptions *o, const BacktestCounts *c,
                                const Trial *trial, const Trial *other, const Agreement *agreement)
 {
@@ -185,6 +215,7 @@ static void print_text_summary(const BacktestOptions *o, const BacktestCounts *c
     }
     print_counts(o->out, "too late to be scored: #, refused: #\n",
                  (const guint64[]){s->fates[ENGINE_LATE], c->refused + set_aside(s)});
+    print_order(o->out, c);
 }
 
 void backtest_print(const BacktestOptions *o, const BacktestCounts *counts, const Trial *trial,

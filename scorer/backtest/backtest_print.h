@@ -6,6 +6,9 @@
 
 typedef struct {
     guint64 flows, refused, undirected;
+    guint64 behind;   /* flows further behind newer ones before them than the watermark … */
+    gint64 behind_ns; /* … the furthest */
+    const char *behind_first; /* … the file of the first; borrowed */
 } BacktestCounts;
 
 /* The text of one crossing, given. */

@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "flow_reader.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "varint.h"
 
@@ -14,42 +11,34 @@ enum { WINDOW_BYTES = 256 * 1024, MESSAGE_MAX = 64 * 1024 };
 typedef enum { FORM_UNKNOWN, FORM_JSON, FORM_PROTOBUF } Form;
 
 struct FlowReader {
-    char *path;
-    int fd;
-    gboolean ended; /* nothing more comes from fd */
+    Source *source;
+    gboolean ended; /* nothing more comes from it */
     Form form;
-    guint64 bytes; /* read in all */
     gsize at, end; /* what is not read yet: window[at … end) */
     guint8 window[WINDOW_BYTES];
 };
 
-FlowReader *flow_reader_open(const char *path, GError **error)
+FlowReader *flow_reader_open(const char *path, const char *const *collector, GError **error)
 {
-    g_autoptr(FlowReader) reader = g_new0(FlowReader, 1);
-    gboolean is_stdin = strcmp(path, "-") == 0;
-    reader->path = g_strdup(is_stdin ? "standard input" : path);
-    reader->fd = is_stdin ? dup(STDIN_FILENO) : open(path, O_RDONLY | O_CLOEXEC);
-    if (reader->fd < 0) {
-        g_set_error(error, PST_ERROR, PST_ERROR_USAGE, "cannot open %s: %s", reader->path,
-                    g_strerror(errno));
+    g_autoptr(Source) source = source_open(path, collector, error);
+    if (source == NULL)
         return NULL;
-    }
-    return g_steal_pointer(&reader);
+    FlowReader *reader = g_new0(FlowReader, 1);
+    reader->source = g_steal_pointer(&source);
+    return reader;
 }
 
 void flow_reader_close(FlowReader *reader)
 {
     if (reader == NULL)
         return;
-    if (reader->fd >= 0)
-        close(reader->fd);
-    g_free(reader->path);
+    source_close(reader->source);
     g_free(reader);
 }
 
-guint64 flow_reader_bytes(const FlowReader *reader)
+Source *flow_reader_source(const FlowReader *reader)
 {
-    return reader->bytes;
+    return reader->source;
 }
 
 /* Reads more behind what is left. FALSE: the file failed. */
@@ -58,18 +47,11 @@ static gboolean fill(FlowReader *r, GError **error)
     memmove(r->window, r->window + r->at, r->end - r->at);
     r->end -= r->at;
     r->at = 0;
-    ssize_t n;
-    do
-        n = read(r->fd, r->window + r->end, sizeof r->window - r->end);
-    while (n < 0 && errno == EINTR);
-    if (n < 0) {
-        g_set_error(error, PST_ERROR, PST_ERROR_IO, "cannot read %s: %s", r->path,
-                    g_strerror(errno));
+    gssize n = source_read(r->source, r->window + r->end, sizeof r->window - r->end, error);
+    if (n < 0)
         return FALSE;
-    }
     r->ended = n == 0;
     r->end += (gsize)n;
-    r->bytes += (guint64)n;
     return TRUE;
 }
 
@@ -183,46 +165,12 @@ static FlowRead next_protobuf(FlowReader *r, PstFlow *out_flow, PstHeartbeat *ou
     }
 }
 
-#define CAPTURE                                                                                    \
-    "a capture: give it to postern backtest, or to postern-collector --read FILE --publish all "   \
-    "--output json:- | postern-scorer --backtest -"
-
-/* What begins like this is not ours; nor does any batch. */
-static const struct {
-    gsize len;
-    const char *bytes, *what;
-} others[] = {
-    {4, "\xd4\xc3\xb2\xa1", CAPTURE},
-    {4, "\xa1\xb2\xc3\xd4", CAPTURE},
-    {4, "\x4d\x3c\xb2\xa1", CAPTURE},
-    {4, "\xa1\xb2\x3c\x4d", CAPTURE},
-    {4, "\x0a\x0d\x0d\x0a", CAPTURE},
-    {2, "\x00\x0a", "an IPFIX file: give it to postern backtest, with a name that ends in .ipfix"},
-    {2, "\x0c\xa5",
-     "a file of nfcapd: nfreplay sends it to a postern-collector --listen ... "
-     "--output json:FILE"},
-    {2, "\x1f\x8b", "compressed: zcat FILE | postern-scorer --backtest -"},
-    {4, "\x28\xb5\x2f\xfd", "compressed: zstdcat FILE | postern-scorer --backtest -"},
-};
-
-static gboolean is_ours(const FlowReader *r, GError **error)
-{
-    for (gsize i = 0; i < G_N_ELEMENTS(others); i++)
-        if (r->end >= others[i].len && memcmp(r->window, others[i].bytes, others[i].len) == 0) {
-            g_set_error(error, PST_ERROR, PST_ERROR_DATA, "%s is %s", r->path, others[i].what);
-            return FALSE;
-        }
-    return TRUE;
-}
-
 FlowRead flow_reader_next(FlowReader *r, PstFlow *out_flow, PstHeartbeat *out_beat, GError **error)
 {
     if (r->form == FORM_UNKNOWN) {
         while (!r->ended && r->end < 64)
             if (!fill(r, error))
                 return FLOW_READ_FAILED;
-        if (!is_ours(r, error))
-            return FLOW_READ_FAILED;
         r->form = form_of(r);
     }
     return r->form == FORM_JSON ? next_json(r, out_flow, error)

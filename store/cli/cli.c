@@ -235,15 +235,3 @@ int cli_print_query(PstPg *pg, const char *sql, const PstPgParams *params, GErro
     cli_print_table(rows, stdout);
     return PST_EXIT_DONE;
 }
-
-char *cli_program_path(const char *name)
-{
-    g_autofree char *self = g_file_read_link("/proc/self/exe", NULL);
-    if (self != NULL) {
-        g_autofree char *folder = g_path_get_dirname(self);
-        g_autofree char *beside = g_build_filename(folder, name, NULL);
-        if (g_file_test(beside, G_FILE_TEST_IS_EXECUTABLE))
-            return g_steal_pointer(&beside);
-    }
-    return g_strdup(name);
-}

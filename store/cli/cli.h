@@ -96,6 +96,3 @@ int cli_run_verb(const CliVerb *verbs, PstRun *run, const CliConfig *config, gpo
 void cli_print_table(const PstPgRows *rows, FILE *out);
 /* Prints what @sql gives so, on stdout. @params may be NULL. */
 int cli_print_query(PstPg *pg, const char *sql, const PstPgParams *params, GError **error);
-
-/* Our program NAME: beside this one, else wherever PATH says. Given. */
-char *cli_program_path(const char *name);

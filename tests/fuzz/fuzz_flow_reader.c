@@ -16,18 +16,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (fd < 0 || write(fd, data, size) != (ssize_t)size)
         return 0;
     g_autofree char *path = g_strdup_printf("/proc/self/fd/%d", fd);
-    g_autoptr(FlowReader) reader = flow_reader_open(path, NULL);
-    g_assert(reader != NULL);
+    g_autoptr(GError) error = NULL;
+    g_autoptr(FlowReader) reader = flow_reader_open(path, NULL, &error); /* runs no program */
+    if (reader == NULL)
+        g_assert(g_error_matches(error, PST_ERROR, PST_ERROR_DATA));
     PstFlow flow;
     PstHeartbeat beat;
     size_t steps = 0;
     FlowRead item;
-    g_autoptr(GError) error = NULL;
-    while ((item = flow_reader_next(reader, &flow, &beat, &error)) != FLOW_READ_END) {
-        if (item == FLOW_READ_FAILED) {
-            g_assert(steps == 0 && g_error_matches(error, PST_ERROR, PST_ERROR_DATA));
-            break;
-        }
+    while (reader != NULL &&
+           (item = flow_reader_next(reader, &flow, &beat, &error)) != FLOW_READ_END) {
+        g_assert(item != FLOW_READ_FAILED);
         g_assert(++steps <= size); /* a step takes at least one byte */
     }
     close(fd);

@@ -4,11 +4,13 @@ the same, a second configuration stands beside the first, the curve is drawn."""
 
 import json
 import struct
+import subprocess
 import xml.etree.ElementTree
 
 import pytest
 
 from conftest import ROOT
+from exports import EXPORT_S, ipfix, set_of
 
 DEMO = ROOT / "deploy" / "demo"
 BOTS = ("--class", "spam-5", "--class", "web-host", "--addresses", "2000", "--trials", "2")
@@ -89,21 +91,122 @@ def test_a_second_configuration_that_is_wrong_is_named(runner, work_dir):
         status=2).stderr
 
 
-def test_captures_are_read_by_the_operators_command_and_named_by_the_scorer(runner, work_dir):
+def test_captures_are_read_whatever_they_are_called_and_packed_by(runner, work_dir):
     lab, networks = DEMO / "lab.pcap", DEMO / "networks.txt"
-    done = runner.run("postern", "backtest", "--networks", networks, "--format", "json", lab)
-    *verdicts, _ = map(json.loads, done.stdout.splitlines())
     truth = json.loads((DEMO / "truth.json").read_text())["hosts"].values()
-    assert units(verdicts, "flag") == sorted(one["unit"] for one in truth
-                                             if one["must"] == "blocked")
-    assert "postern backtest" in runner.run("postern-scorer", "--backtest", lab, status=1).stderr
+    bad = sorted(one["unit"] for one in truth if one["must"] == "blocked")
+    renamed = write_bytes(work_dir / "monday", lab.read_bytes())
+    for path, stdin in ((lab, None), (renamed, None), ("-", lab),
+                        *((packed(work_dir, program, lab), None) for program in PACKERS),
+                        ("-", packed(work_dir, "gzip", lab))):
+        done = backtest_of(runner, path, networks, stdin)
+        *verdicts, last = map(json.loads, done.stdout.splitlines())
+        assert units(verdicts, "flag") == bad, path
+        assert last["summary"]["flows"] == 2018
     # A capture of traffic instead of exports: one empty frame.
     traffic = work_dir / "traffic.pcap"
     traffic.write_bytes(struct.pack("<IHHiIIIIIII", 0xa1b2c3d4, 2, 4, 0, 0, 65535, 1,
                                     1313658000, 0, 60, 60) + bytes(60))
     said = runner.run("postern", "backtest", "--networks", networks, traffic, status=1).stderr
-    assert "holds no flow exports" in said and "softflowd" in said
+    assert "holds no flow exports" in said and "--packets yes" in said
     assert "no flow in the input" in said
+
+
+PACKERS = ("gzip", "zstd", "xz", "bzip2")
+
+
+def packed(work_dir, program, path):
+    out = work_dir / f"packed.{program}"
+    with open(out, "wb") as file:
+        subprocess.run([program, "-c", path], stdout=file, check=True)
+    return out
+
+
+def write_bytes(path, content):
+    path.write_bytes(content)
+    return path
+
+
+def backtest_of(runner, path, networks, stdin, status=0):
+    with open(stdin or "/dev/null", "rb") as source:
+        done = subprocess.run([runner.path("postern"), "backtest", "--networks", networks,
+                               "--format", "json", path], stdin=source, capture_output=True,
+                              text=True, check=False, timeout=60)
+    assert done.returncode == status, done.stderr
+    return done
+
+
+def test_a_file_that_breaks_off_is_judged_as_far_as_it_goes(runner, work_dir):
+    lab = (DEMO / "lab.pcap").read_bytes()
+    whole = packed(work_dir, "gzip", DEMO / "lab.pcap").read_bytes()
+    for content, who in ((lab[:30000], "postern-collector"), (whole[:len(whole) // 2], "gzip")):
+        path = write_bytes(work_dir / "cut", content)
+        done = backtest_of(runner, path, DEMO / "networks.txt", None, status=1)
+        assert json.loads(done.stdout.splitlines()[-1])["summary"]["flows"] > 100
+        assert "could not be read to its end" in done.stderr and f"{who} said why" in done.stderr
+
+
+def packet_capture(path, sessions, start_s=1790000000):
+    """Raw IP: a customer opens a session to a stranger each time, and says something."""
+    out = bytearray(struct.pack("<IHHiIII", 0xa1b2c3d4, 2, 4, 0, 0, 65535, 101))
+    for i in range(sessions):
+        for side, flags in ((0, 0x02), (1, 0x12), (0, 0x18), (1, 0x18), (0, 0x11), (1, 0x11)):
+            ends = ((0xc6336419, 30000 + i), (0xcb007100 + i, 25))
+            (source, port), (destination, other) = ends[side], ends[1 - side]
+            packet = (struct.pack("!BBHHHBBHII", 0x45, 0, 40, 1, 0, 64, 6, 0, source, destination)
+                      + struct.pack("!HHIIBBHHH", port, other, 1, 1, 0x50, flags, 0, 0, 0))
+            out += struct.pack("<IIII", start_s + i // 5, i % 5 * 200000, 40, 40) + packet
+    return write_bytes(path, bytes(out))
+
+
+def test_a_spambots_own_packets_are_judged_whole_and_sampled(runner, work_dir):
+    """150 sessions in 30 s as packets; the same as if the capture had taken 1 packet of 1,000."""
+    capture = packet_capture(work_dir / "bot.pcap", 150)
+    done = runner.run("postern-scorer", "--backtest", "--networks", "198.51.100.0/24", capture)
+    assert "as packets of the traffic itself" in done.stderr
+    assert "flows: 300, senders of mail: 1, new sessions: 150" in done.stdout
+    assert "block  198.51.100.25" in done.stdout and "198.51.100.25 sent" not in done.stdout
+    verdicts, _, summary = backtest(runner, "--packets-sampled", "1000", "--networks",
+                                    "198.51.100.0/24", capture)
+    assert units(verdicts, "block") == ["198.51.100.25"]
+    assert backtest(runner, "--packets", "no", "--networks", "198.51.100.0/24", capture,
+                    DEMO / "lab.pcap")[2]["flows"] == 2018
+
+
+def test_what_stands_in_the_wrong_order_is_told_with_what_to_do(runner, work_dir):
+    later = packet_capture(work_dir / "tuesday.pcap", 60, 1790086400)
+    sooner = packet_capture(work_dir / "monday.pcap", 60)
+    arguments = ("--networks", "198.51.100.0/24")
+    said = runner.run("postern-scorer", "--backtest", *arguments, later, sooner).stdout
+    assert "out of order: 120 flows stand up to 1.0 days behind newer ones" in said
+    assert f"first in {sooner}" in said and "order of their time" in said
+    assert "out of order" not in runner.run("postern-scorer", "--backtest", *arguments, sooner,
+                                            later).stdout
+    _, _, summary = backtest(runner, *arguments, later, sooner)
+    assert (summary["out_of_order"], summary["out_of_order_by_s"]) == (120, 86411)
+    assert summary["late"] == 120
+
+
+@pytest.mark.parametrize("told, flagged", [(2, ["198.51.100.25"]), (1, []), (3, [])])
+def test_the_exporter_knows_who_began_between_two_mail_ports(runner, work_dir, told, flagged):
+    """RFC 5103: the stranger's side of each session comes first in the record."""
+    fields = b"".join(struct.pack("!HH", *field) for field in (
+        (8, 4), (12, 4), (7, 2), (11, 2), (4, 1), (6, 1), (152, 8), (153, 8), (2, 4), (239, 1)))
+    body = set_of(2, struct.pack("!HH", 256, 11) + fields + struct.pack("!HHI", 0x8002, 4, 29305))
+    body += set_of(256, b"".join(
+        struct.pack("!IIHHBBQQIBI", 0xcb007100 + i, 0xc6336419, 25, 25, 6, 0x1b,
+                    EXPORT_S * 1000 + i * 200, EXPORT_S * 1000 + i * 200 + 90, 9, told, 10)
+        for i in range(150)))
+    path = write_bytes(work_dir / "biflows.ipfix", ipfix(body, export_s=EXPORT_S + 60))
+    verdicts, _, summary = backtest(runner, "--networks", "198.51.100.0/24", path)
+    assert units(verdicts, "flag") == flagged and summary["flows"] == 150
+    # The same where the collector did not know whose networks are whose.
+    flows = runner.run("postern-collector", "--read", path, "--publish", "all", "--output",
+                       "json:-").stdout
+    done = runner.run("postern-scorer", "--backtest", "--networks", "198.51.100.0/24", "--format",
+                      "json", "-", stdin=flows)
+    *again, _ = map(json.loads, done.stdout.splitlines())
+    assert units(again, "flag") == flagged
 
 
 def test_a_result_that_would_be_read_wrongly_is_explained(runner):

@@ -115,7 +115,7 @@ def test_a_capture_of_packets_is_read_as_packets_or_as_exports_and_says_so(runne
     for path, arguments, flows, words in (
             (packets, (), 0, "holds no flow exports: if these are packets of the traffic itself, "
                              "--packets yes makes flows of them"),
-            (packets, ("--packets", "yes"), 2, "6 packets, 240 bytes, made into 2 flows"),
+            (packets, ("--packets", "yes"), 2, "240 bytes, made into 2 flows, 2 written"),
             (packets, ("--packets", "auto"), 2, "as packets of the traffic itself, not as flow"),
             (mixed, (), 1, "6 items not used"),
             (mixed, ("--packets", "auto"), 1, "as flow exports, not as packets of the traffic"),

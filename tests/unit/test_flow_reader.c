@@ -30,7 +30,7 @@ typedef struct {
 static Counts read_all(const void *data, gsize len)
 {
     cr_assert(g_file_set_contents(path, data, (gssize)len, NULL));
-    g_autoptr(FlowReader) reader = flow_reader_open(path, NULL);
+    g_autoptr(FlowReader) reader = flow_reader_open(path, NULL, NULL);
     cr_assert_not_null(reader);
     Counts counts = {0};
     for (;;) {
@@ -162,17 +162,14 @@ Test(flow_reader, what_is_of_another_kind_is_named_with_a_way_to_read_it)
     } kinds[] = {
         {"\xd4\xc3\xb2\xa1\x02\0\x04\0", 8, "a capture"},
         {"\x0a\x0d\x0d\x0a", 4, "a capture"},
-        {"\x1f\x8b\x08", 3, "zcat"},
+        {"\x1f\x8b\x08", 3, "gzip"},
         {"\0\x0a\0\x10", 4, "IPFIX"},
-        {"\x0c\xa5\x02", 3, "nfreplay"},
+        {"\x0c\xa5\x02", 3, "flows2json nfcapd"},
     };
     for (gsize i = 0; i < G_N_ELEMENTS(kinds); i++) {
         cr_assert(g_file_set_contents(path, kinds[i].bytes, (gssize)kinds[i].len, NULL));
-        g_autoptr(FlowReader) reader = flow_reader_open(path, NULL);
         g_autoptr(GError) error = NULL;
-        PstFlow flow;
-        PstHeartbeat beat;
-        cr_assert_eq(flow_reader_next(reader, &flow, &beat, &error), FLOW_READ_FAILED);
+        cr_assert_null(flow_reader_open(path, NULL, &error));
         cr_assert(g_error_matches(error, PST_ERROR, PST_ERROR_DATA));
         cr_assert_not_null(strstr(error->message, kinds[i].way), "%s", error->message);
     }
@@ -181,7 +178,7 @@ Test(flow_reader, what_is_of_another_kind_is_named_with_a_way_to_read_it)
 Test(flow_reader, a_file_that_is_not_there_is_named)
 {
     g_autoptr(GError) error = NULL;
-    cr_assert_null(flow_reader_open("/nonexistent/flows", &error));
+    cr_assert_null(flow_reader_open("/nonexistent/flows", NULL, &error));
     cr_assert(g_error_matches(error, PST_ERROR, PST_ERROR_USAGE));
     cr_assert_not_null(strstr(error->message, "/nonexistent/flows"));
 }
