@@ -81,15 +81,17 @@ static gboolean is_sampled(const PstVerdict *verdict)
 
 /* --- the reasons ----------------------------------------------------------------------------- */
 
-/* What the count is held against: what the address does itself, or what anyone may. Of samples that
- * is often less than one in a window. */
+/* What the count is held against: what the address does itself (the null is a little below it where
+ * the floor does not lift it), or what anyone may. Of samples that is often less than one. */
 static void allowance(const PstVerdict *verdict, const WordsFacts *facts, char out[128])
 {
     char most[32], usual[32];
     number(facts->usual, most);
     gboolean whole = facts->peak->usual >= 0.5;
     number(whole ? facts->peak->usual : 1 / facts->peak->usual, usual);
-    if (facts->usual >= 1)
+    if (facts->usual >= MAX(facts->peak->usual, 1))
+        g_snprintf(out, 128, "its usual most is %s", most);
+    else if (facts->usual >= 1)
         g_snprintf(out, 128, "its usual most is %s, up to %s is not noticed", most, usual);
     else
         g_snprintf(out, 128, "an address with%s mail is allowed %s%s%s",
