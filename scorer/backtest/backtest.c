@@ -24,6 +24,7 @@ typedef struct {
     BacktestCounts counts;
     gint64 newest_ns;     /* event time of all flows so far */
     guint64 bytes_before; /* of files read to their end */
+    char *refused;        /* where the first stands that could not be read; NULL: all could */
     GString *broken;      /* what is wrong with files that broke off */
     PstProgress progress;
 } Backtest;
@@ -88,6 +89,14 @@ static guint64 size_of(const char *path)
     return known ? (guint64)about.st_size : 0;
 }
 
+static void note_refused(Backtest *b, const char *path, guint64 line)
+{
+    if (b->counts.refused++ > 0)
+        return;
+    b->refused =
+        line > 0 ? g_strdup_printf("line %" G_GUINT64_FORMAT " of %s", line, path) : g_strdup(path);
+}
+
 static gboolean read_file(Backtest *b, const char *path, GError **error)
 {
     g_autoptr(FlowReader) reader = flow_reader_open(path, b->o->collector, error);
@@ -106,7 +115,7 @@ static gboolean read_file(Backtest *b, const char *path, GError **error)
                 engine_heartbeat(b->trial[i].engine, &beat);
             break;
         case FLOW_READ_REFUSED:
-            b->counts.refused++;
+            note_refused(b, path, flow_reader_line(reader));
             break;
         case FLOW_READ_END:
             end_file(b, source, size_of(path));
@@ -177,11 +186,35 @@ static void finish(Backtest *b)
     }
 }
 
+/* What of the input did not become a flow in its time. */
+static void hint_input(const Backtest *b)
+{
+    const EngineStats *s = engine_stats(b->trial[0].engine);
+    if (b->counts.refused > 0)
+        pst_log(PST_LOG_WARN, NULL,
+                "lines or messages that cannot be read: %" G_GUINT64_FORMAT
+                ", the first of them is %s; "
+                "postern-collector --output json:- shows what is expected",
+                b->counts.refused, b->refused);
+    if (s->fates[ENGINE_NO_TIME] > 0)
+        pst_log(PST_LOG_WARN, NULL,
+                "flows without a time: %" G_GUINT64_FORMAT
+                "; expected is time_flow_start_ns, time_flow_end_ns or time_received_ns, in "
+                "nanoseconds since 1970",
+                s->fates[ENGINE_NO_TIME]);
+    if (s->fates[ENGINE_CLOCK_AHEAD] > s->sightings / 100)
+        pst_log(PST_LOG_WARN, NULL,
+                "flows that were not judged, as they lie more than %u s ahead of all before them "
+                "or of their own time_received_ns: %" G_GUINT64_FORMAT,
+                b->o->engine->clock_ahead_s, s->fates[ENGINE_CLOCK_AHEAD]);
+}
+
 /* Where a result would be read wrongly: nothing was judged, or not in its time. */
 static void hint(const Backtest *b)
 {
     const EngineStats *s = engine_stats(b->trial[0].engine);
-    if (s->sightings == 0)
+    hint_input(b);
+    if (s->sightings == 0 && s->fates[ENGINE_NO_TIME] < b->counts.flows)
         pst_log(PST_LOG_WARN, NULL,
                 "no flow is a mail session that one of our addresses opened: look at --networks, "
                 "and whether there are TCP flows to port 25, 465, 587 or 2525");
@@ -225,6 +258,7 @@ gboolean backtest(const BacktestOptions *options, GError **error)
     for (guint i = 0; i < b.trials; i++)
         trial_clear(&b.trial[i]);
     survival_free(b.survival);
+    g_free(b.refused);
     (void)g_string_free(b.broken, TRUE);
     return ok;
 }

@@ -14,7 +14,9 @@ struct FlowReader {
     Source *source;
     gboolean ended; /* nothing more comes from it */
     Form form;
-    gsize at, end; /* what is not read yet: window[at … end) */
+    guint64 line;     /* of JSON, that was read last; from 1 */
+    gboolean in_line; /* more of it follows */
+    gsize at, end;    /* what is not read yet: window[at … end) */
     guint8 window[WINDOW_BYTES];
 };
 
@@ -74,6 +76,18 @@ static Form form_of(const FlowReader *r)
     return i < r->end && (r->window[i] == '"' || r->window[i] == '}') ? FORM_JSON : FORM_PROTOBUF;
 }
 
+/* An object or a line was taken. */
+static void count_line(FlowReader *r, gboolean more_follows)
+{
+    r->line += r->in_line ? 0 : 1;
+    r->in_line = more_follows;
+}
+
+guint64 flow_reader_line(const FlowReader *reader)
+{
+    return reader->line;
+}
+
 /* An object in the plain form, and behind it the line's end or the next object. FALSE: none, or it
  * must be looked at more closely. */
 static gboolean take_plain(FlowReader *r, PstFlow *out)
@@ -83,6 +97,7 @@ static gboolean take_plain(FlowReader *r, PstFlow *out)
     gsize n = left > 0 && *start == '{' ? pst_codec_flow_from_plain_json(start, left, out) : 0;
     if (n == 0 || n == left || (start[n] != '\n' && start[n] != '{'))
         return FALSE;
+    count_line(r, start[n] == '{');
     r->at += start[n] == '\n' ? n + 1 : n;
     return TRUE;
 }
@@ -101,6 +116,7 @@ static gboolean take_line(FlowReader *r, const char **out_line, gsize *out_len)
     gboolean more = first > 0 && first < len && start[first] == '{';
     *out_line = start;
     *out_len = more ? first : len;
+    count_line(r, more);
     r->at += more ? first : len + (newline != NULL);
     return TRUE;
 }

@@ -15,6 +15,8 @@ FlowReader *flow_reader_open(const char *path, const char *const *collector, GEr
 void flow_reader_close(FlowReader *reader);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(FlowReader, flow_reader_close)
 
+/* Number of the line that was read last, from 1; 0: it is not JSON. */
+guint64 flow_reader_line(const FlowReader *reader);
 /* Where the bytes come from. Borrowed. */
 Source *flow_reader_source(const FlowReader *reader);
 

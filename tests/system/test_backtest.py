@@ -223,6 +223,11 @@ def test_a_result_that_would_be_read_wrongly_is_explained(runner):
     assert "40 of 80 sightings came too late" in said("192.0.2.0/24", flows(2) + flows(0))
     assert "came too late" not in said("192.0.2.0/24", flows(0) + flows(2))
     assert "look at --networks" in said("10.0.0.0/8", flows(0))
+    torn = flows(0).replace('"proto": 6', '"proto": -6', 20)
+    assert "cannot be read: 20, the first of them is line 1 of -" in said("192.0.2.0/24", torn)
+    seconds = flows(0).replace("000000000}", "}")
+    assert "flows without a time: 40" in said("192.0.2.0/24", seconds)
+    assert "look at --networks" not in said("192.0.2.0/24", seconds)
 
 
 def test_the_curve_is_drawn(runner, work_dir):

@@ -89,6 +89,21 @@ Test(flow_reader, goes_on_after_a_line_that_is_no_flow)
     cr_assert_eq(counts.refused, 2);
 }
 
+Test(flow_reader, knows_the_line_that_it_read_last)
+{
+    const char *text = LINE "\n" LINE LINE "\n\n" LINE " \nnonsense\n" LINE;
+    static const guint lines[] = {1, 2, 2, 4, 5, 6};
+    cr_assert(g_file_set_contents(path, text, -1, NULL));
+    g_autoptr(FlowReader) reader = flow_reader_open(path, NULL, NULL);
+    for (guint i = 0; i < G_N_ELEMENTS(lines); i++) {
+        PstFlow flow;
+        PstHeartbeat beat;
+        cr_assert_eq(flow_reader_next(reader, &flow, &beat, NULL),
+                     lines[i] == 5 ? FLOW_READ_REFUSED : FLOW_READ_FLOW);
+        cr_assert_eq(flow_reader_line(reader), lines[i]);
+    }
+}
+
 Test(flow_reader, refuses_one_line_longer_than_its_window_and_goes_on)
 {
     g_autoptr(GString) text = g_string_new(LINE "\n");
