@@ -11,7 +11,7 @@
 
 static gboolean wants_backtest;
 static char *format_text, *svg_path, *compare_path, *packets_text;
-static gint64 packets_sampled;
+static gint64 packets_sampled, sampled;
 
 static const GOptionEntry options[] = {
     {"backtest", 0, 0, G_OPTION_ARG_NONE, &wants_backtest,
@@ -32,6 +32,8 @@ static const GOptionEntry options[] = {
      "no|yes|auto"},
     {"packets-sampled", 0, 0, G_OPTION_ARG_INT64, &packets_sampled,
      "With --backtest: such captures hold 1 of N packets", "N"},
+    {"sampled", 0, 0, G_OPTION_ARG_INT64, &sampled,
+     "With --backtest: flows that tell no sampling rate are of 1 in N packets", "N"},
     {NULL},
 };
 
@@ -92,9 +94,11 @@ static char **collector_arguments(const Settings *settings, GError **error)
 {
     static const char *const modes[] = {"no", "yes", "auto", NULL};
     const char *mode = packets_text != NULL ? packets_text : "auto";
-    if (!g_strv_contains(modes, mode) || packets_sampled < 0 || packets_sampled > G_MAXUINT32) {
+    if (!g_strv_contains(modes, mode) || packets_sampled < 0 || packets_sampled > G_MAXUINT32 ||
+        sampled < 0 || sampled > G_MAXUINT32) {
         g_set_error(error, PST_ERROR, PST_ERROR_USAGE,
-                    "--packets is no, yes or auto, --packets-sampled a number from 1 on");
+                    "--packets is no, yes or auto, --packets-sampled and --sampled a number from 1 "
+                    "on");
         return NULL;
     }
     g_autoptr(GStrvBuilder) out = g_strv_builder_new();
@@ -113,8 +117,11 @@ static int run_backtest(const PstRun *run, const Settings *settings, const Engin
     EngineConf other;
     g_autoptr(PstPrefixMap) networks = NULL;
     g_auto(GStrv) collector = NULL;
-    BacktestOptions backtest_options = {
-        .engine = engine, .files = (const char *const *)run->args, .svg = svg_path, .out = stdout};
+    BacktestOptions backtest_options = {.engine = engine,
+                                        .files = (const char *const *)run->args,
+                                        .svg = svg_path,
+                                        .sampled = (guint64)MAX(sampled, 0),
+                                        .out = stdout};
     gboolean ok = backtest_usage(run, &backtest_options, &error) &&
                   (collector = collector_arguments(settings, &error)) != NULL;
     if (ok && settings->networks != NULL)
@@ -144,8 +151,9 @@ static gboolean check_usage(const PstRun *run, const Settings *settings, GError 
     else if (run->args[0] != NULL)
         wrong = "FILEs are read with --backtest only";
     else if (format_text != NULL || compare_path != NULL || svg_path != NULL ||
-             packets_text != NULL || packets_sampled != 0)
-        wrong = "--format, --compare, --svg, --packets and --packets-sampled belong to --backtest";
+             packets_text != NULL || packets_sampled != 0 || sampled != 0)
+        wrong = "--format, --compare, --svg, --packets, --packets-sampled and --sampled belong to "
+                "--backtest";
     if (wrong != NULL)
         g_set_error_literal(error, PST_ERROR, PST_ERROR_USAGE, wrong);
     return wrong == NULL;

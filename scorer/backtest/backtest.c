@@ -13,6 +13,7 @@
 #include "run.h"
 #include "survival.h"
 
+enum { TCP_SYN = 2 };
 enum { TAKE_EVERY = 4096, SHOW_EVERY = 16384 };
 
 typedef struct {
@@ -22,6 +23,7 @@ typedef struct {
     Survival *survival; /* NULL: no curve is wanted */
     const struct Peaks *peaks;
     BacktestCounts counts;
+    guint64 whole, thin;  /* sessions at 1:1 with their SYN; and single packets of them */
     gint64 newest_ns;     /* event time of all flows so far */
     guint64 bytes_before; /* of files read to their end */
     char *refused;        /* where the first stands that could not be read; NULL: all could */
@@ -51,13 +53,28 @@ static void note_order(Backtest *b, const PstFlow *flow, const char *path)
     b->counts.behind_ns = MAX(b->counts.behind_ns, behind_ns);
 }
 
+/* Of a session some record shows the SYN, unless packets were sampled. */
+static void note_thin(Backtest *b, const PstFlow *flow)
+{
+    if (flow->direction != PST_DIR_OUT || flow->sampling_rate > 1 || flow->tcp_flags == 0 ||
+        !pst_is_mail_port(flow->dst_port))
+        return;
+    b->whole += (flow->tcp_flags & TCP_SYN) != 0;
+    b->thin += (flow->tcp_flags & TCP_SYN) == 0 && flow->packets == 1;
+}
+
 static void take_flow(Backtest *b, PstFlow *flow, const char *path)
 {
     b->counts.flows++;
     note_order(b, flow, path);
     if (flow->direction == PST_DIR_UNKNOWN && b->o->networks != NULL)
         flow->direction = (guint8)direction_of(flow, b->o->networks);
+    if (flow->rate_source == PST_RATE_NONE && b->o->sampled > 1) {
+        flow->sampling_rate = b->o->sampled;
+        flow->rate_source = PST_RATE_OPERATOR;
+    }
     b->counts.undirected += flow->direction == PST_DIR_UNKNOWN;
+    note_thin(b, flow);
     for (guint i = 0; i < b->trials; i++)
         (void)engine_flow(b->trial[i].engine, flow, (gint64)b->counts.flows);
     if (b->counts.flows % TAKE_EVERY == 0)
@@ -202,6 +219,10 @@ static void hint_input(const Backtest *b)
                 "; expected is time_flow_start_ns, time_flow_end_ns or time_received_ns, in "
                 "nanoseconds since 1970",
                 s->fates[ENGINE_NO_TIME]);
+    if (b->thin > 100 && b->thin > b->whole)
+        pst_log(PST_LOG_WARN, NULL,
+                "most flows are single packets out of sessions, and tell no sampling rate: if the "
+                "routers sample 1 packet of N, say --sampled N");
     if (s->fates[ENGINE_CLOCK_AHEAD] > s->sightings / 100)
         pst_log(PST_LOG_WARN, NULL,
                 "flows that were not judged, as they lie more than %u s ahead of all before them "

@@ -13,6 +13,7 @@ typedef struct {
     const EngineConf *other; /* a second configuration beside it; NULL: none */
     const char *other_name;
     const PstPrefixMap *networks; /* NULL: only flows that carry a direction can be judged */
+    guint64 sampled; /* N of 1:N, of flows that do not tell it; 0: take them for unsampled */
     BacktestFormat format;
     const char *const *files;     /* in the order of their time; "-" is stdin; NULL-terminated */
     const char *const *collector; /* how captures are read (source.h); NULL: not */

@@ -36,7 +36,7 @@ int cmd_report(int argc, char **argv)
 static const char help[] =
     "Usage:\n"
     "  postern backtest --networks FILE|CIDR,… [--format text|json] [--compare CONF] [--svg FILE]\n"
-    "                   [--packets no|yes|auto] [--packets-sampled N] FILE…\n"
+    "                   [--packets no|yes|auto] [--packets-sampled N] [--sampled N] FILE…\n"
     "\n"
     "What the detector would have said about recorded flows. Nothing is stored, nobody is told.\n"
     "FILEs in the order of their time, - is the standard input, each of them one of\n"
@@ -58,6 +58,7 @@ static const char help[] =
     "                  of traffic, if they hold no export and TCP\n"
     "  --packets-sampled N\n"
     "                  such a capture holds 1 of N packets\n"
+    "  --sampled N     flows that tell no sampling rate are of 1 in N packets\n"
     "\n"
     "All options, and the detector's keys for CONF: postern-scorer --help, --show-config.\n"
     "\n"

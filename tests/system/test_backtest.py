@@ -230,6 +230,24 @@ def test_a_result_that_would_be_read_wrongly_is_explained(runner):
     assert "look at --networks" not in said("192.0.2.0/24", seconds)
 
 
+def test_a_sampling_rate_that_no_flow_tells_can_be_said(runner, work_dir):
+    flows, truth = generated(runner, work_dir, *BOTS, "--rate", "1000", form="json")
+    told = json.loads(runner.run("postern-scorer", "--backtest", "--format", "json",
+                                 flows).stdout.splitlines()[-1])["summary"]
+    silent = [json.loads(line) for line in flows.read_text().splitlines()]
+    for flow in silent:
+        flow.pop("sampling_rate", None)
+        flow.pop("rate_source", None)
+    text = "".join(json.dumps(flow) + "\n" for flow in silent)
+    done = runner.run("postern-scorer", "--backtest", "--format", "json", "-", stdin=text)
+    assert "say --sampled N" in done.stderr
+    assert json.loads(done.stdout.splitlines()[-1])["summary"]["flag"] < told["flag"]
+    done = runner.run("postern-scorer", "--backtest", "--format", "json", "--sampled", "1000", "-",
+                      stdin=text)
+    assert json.loads(done.stdout.splitlines()[-1])["summary"] == told
+    assert "--sampled" not in done.stderr
+
+
 def test_the_curve_is_drawn(runner, work_dir):
     flows, _ = generated(runner, work_dir, *BOTS)
     curve = work_dir / "curve.svg"
