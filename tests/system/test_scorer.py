@@ -5,30 +5,20 @@ moment changes nothing of it (docs/recovery.md, S1 to S10)."""
 import json
 import random
 import shutil
-import sqlite3
 import subprocess
 import time
 
 import pytest
 
-from conftest import ROOT
+from desk import make_template
 from letters import BROKEN_REPORT, REPORT
 from program import Runner
+from scoring import PARTITIONS, SECOND, Scored, ends_of, flow, lines
 from waiting import until
 
-PARTITIONS = 4
 T0 = 1777638896 * 10**9
-SECOND = 10**9
 BAD, MILD = "192.0.2.10", "198.51.100.20"
 NETWORKS = "192.0.2.0/24,198.51.100.0/24"
-
-
-def flow(unit, destination, at_ns, source_port):
-    return {"type": "IPFIX", "sampling_rate": 1, "src_addr": unit, "dst_addr": destination,
-            "bytes": 5000, "packets": 14, "sampler_address": "203.0.113.254", "proto": 6,
-            "src_port": source_port, "dst_port": 25, "tcp_flags": 27,
-            "time_received_ns": at_ns + 5 * SECOND, "time_flow_start_ns": at_ns,
-            "time_flow_end_ns": at_ns + 2 * SECOND, "direction": "out"}
 
 
 def traffic(seconds=120):
@@ -43,69 +33,15 @@ def traffic(seconds=120):
     return flows
 
 
-def lines(flows):
-    return "".join(json.dumps(one) + "\n" for one in flows).encode()
-
-
-class Desk:
-    """A database with postern's schema, and what the scorer wrote into it."""
-
-    def __init__(self, cluster, name):
-        self.cluster = cluster
-        self.name = name
-        with cluster.connect(name) as admin:
-            for path in sorted((ROOT / "store/schema").glob("[0-9]*.sql")):
-                with admin.transaction():
-                    admin.execute(path.read_text())
-
-    @property
-    def conninfo(self):
-        return self.cluster.conninfo(self.name, "postern_ingest")
-
-    def ask(self, statement, *parameters):
-        with self.cluster.connect(self.name) as admin:
-            return admin.execute(statement, parameters).fetchall()
-
-    def run(self, statement, *parameters):
-        with self.cluster.connect(self.name) as admin:
-            admin.execute(statement, parameters)
-
-    def positions(self, topic="postern.smtp"):
-        return dict(self.ask("SELECT partition, position FROM postern.bus_offset WHERE topic = %s",
-                             topic))
-
-    def verdicts(self):
-        return self.ask(
-            "SELECT host(unit), episode, band, crossed_at, received_at, position, evidence, score,"
-            " sessions_seen, sessions_low, destinations_seen, usual, window_s, channel, pair,"
-            " ports, sampling, cold, reasons::text, samples::text"
-            " FROM postern.verdict ORDER BY unit, episode, crossed_at, band")
-
-    def activity(self):
-        return self.ask("SELECT host(unit), bucket, sessions, destinations, bytes, packets, failed,"
-                        " ports FROM postern.smtp_activity ORDER BY unit, bucket")
-
-    def result(self):
-        loss = self.ask("SELECT sum(received) FROM postern.exporter_loss")
-        return self.verdicts(), self.activity(), loss
-
-
-def ends_of(bus_path):
-    """Ends of postern.smtp in an embedded bus, as anyone may look."""
-    with sqlite3.connect(f"file:{bus_path}?mode=ro", uri=True) as db:
-        return dict(db.execute('SELECT partition, max("offset") + 1 FROM messages '
-                               "WHERE topic = 'postern.smtp' GROUP BY partition"))
-
-
 def has_read_all(desk, bus_path):
-    ends, positions = ends_of(bus_path), desk.positions()
-    return bool(ends) and all(positions.get(partition, -2) >= end
-                              for partition, end in ends.items())
+    return desk.has_read(ends_of(bus_path))
 
 
 @pytest.fixture
-def desk(postgres, database):
-    return Desk(postgres, database)
+def desk(postgres, desk_template):
+    own = Scored(postgres, desk_template)
+    yield own
+    own.drop()
 
 
 @pytest.fixture
@@ -126,13 +62,12 @@ def start(runner, bus_path):
 
 
 @pytest.fixture(scope="module")
-def expected(programs, postgres, session_dir):
+def expected(programs, postgres, desk_template, session_dir):
     """What an undisturbed scorer writes for traffic(), on an embedded bus."""
     folder = session_dir / "scorer-reference"
     folder.mkdir()
     bus = folder / "bus.db"
-    name = postgres.create_database()
-    desk = Desk(postgres, name)
+    desk = Scored(postgres, desk_template)
     subprocess.run([programs("flowcat"), "publish", f"embedded:{bus}", str(PARTITIONS), "collector",
                     "1"], input=lines(traffic()), check=True)
     runner = Runner(programs, folder)
@@ -142,7 +77,7 @@ def expected(programs, postgres, session_dir):
     assert scorer.stop() == 0
     runner.clean_up()
     result = desk.result()
-    postgres.drop_database(name)
+    desk.drop()
     return result
 
 
@@ -235,9 +170,9 @@ def same_but_positions(result, expected):
     assert result[1:] == expected[1:]
 
 
-def test_postgresql_killed_within_ticks(own_postgres, publish, start, place, expected):
+def test_postgresql_killed_within_ticks(own_postgres, publish, runner, start, place, expected):
     """S6: the tick in hand waits, /readyz says so, and it is written once."""
-    desk = Desk(own_postgres, own_postgres.create_database())
+    desk = Scored(own_postgres, make_template(runner, own_postgres))
     flows = traffic()
     publish(place.uri, flows[:200])
     scorer = start(desk, bus=place.uri)
@@ -257,7 +192,7 @@ def test_postgresql_killed_within_ticks(own_postgres, publish, start, place, exp
 
 def test_starts_without_its_database_and_says_so(own_postgres, publish, runner, bus_path,
                                                  free_port):
-    desk = Desk(own_postgres, own_postgres.create_database())
+    desk = Scored(own_postgres, make_template(runner, own_postgres))
     publish(f"embedded:{bus_path}", traffic(5))
     own_postgres.stop()
     port = free_port()
