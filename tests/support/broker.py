@@ -71,6 +71,21 @@ class Kafka:
         admin = self._admin()
         admin.delete_topics([name])[name].result(timeout=30)
 
+    def bounds(self, topic):
+        """{partition: (oldest offset, end)} of a topic."""
+        consumer = Consumer({"bootstrap.servers": self.bootstrap, "group.id": "judge"})
+        try:
+            return {n: consumer.get_watermark_offsets(TopicPartition(topic, n), timeout=30)
+                    for n in range(self.partitions(topic))}
+        finally:
+            consumer.close()
+
+    def delete_records(self, places):
+        """Throws away what lies before each TopicPartition's offset."""
+        admin = self._admin()
+        for answer in admin.delete_records(places).values():
+            answer.result(timeout=30)
+
     def committed(self, group, topic, partition):
         """The position that a group has left with the broker, −1001 where there is none."""
         consumer = Consumer({"bootstrap.servers": self.bootstrap, "group.id": group})

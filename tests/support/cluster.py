@@ -45,9 +45,9 @@ class Postgres:
         """A connection in autocommit mode."""
         return psycopg.connect(self.conninfo(database, user), autocommit=True)
 
-    def create_database(self, template="template1"):
+    def create_database(self, template="template1", name=None):
         """A fresh database, as empty as its template; gives its name."""
-        name = f"test_{next(self._numbers)}"
+        name = name or f"test_{next(self._numbers)}"
         with self.connect() as connection:
             connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
                 sql.Identifier(name), sql.Identifier(template)))

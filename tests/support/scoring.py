@@ -48,6 +48,11 @@ class Scored:
         with self.cluster.connect(self.name) as admin:
             admin.execute(statement, parameters)
 
+    def make_anew(self):
+        """Empty, as before a dump is restored."""
+        self.cluster.drop_database(self.name)
+        self.cluster.create_database("template0", self.name)
+
     def drop(self):
         self.cluster.drop_database(self.name)
 
