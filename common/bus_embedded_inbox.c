@@ -108,9 +108,11 @@ static gboolean assign(BusInbox *inbox, const char *topic, gint32 partition, gin
     gint64 end;
     if (!bus_file_get_end(inbox->file, slot, &end, error))
         return FALSE;
+    guint place = inbox->parts->len;
+    g_array_append_val(inbox->parts, part); /* first: the owner may say what he keeps */
     if (inbox->assignment.assigned(inbox->assignment.user, topic, partition, &wanted))
-        part.position = start_position(topic, partition, wanted, end);
-    g_array_append_val(inbox->parts, part);
+        g_array_index(inbox->parts, Part, place).position =
+            start_position(topic, partition, wanted, end);
     inbox->at_end = FALSE;
     return TRUE;
 }

@@ -163,7 +163,8 @@ gboolean pst_bus_bounds(PstBus *bus, const char *topic, gint32 partition, gint64
 char *pst_bus_identity(PstBus *bus, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* From now on retention leaves messages from @position on where they are, although positions after
- * them are committed (embedded; Kafka keeps to its own retention). */
+ * them are committed (embedded; Kafka keeps to its own retention). May be called from within
+ * assigned: then nothing is thrown away in between. */
 void pst_bus_keep(PstBus *bus, const char *topic, gint32 partition, gint64 position);
 
 /* Tells the bus what PostgreSQL has committed, best effort: for lag tools (Kafka) and as the guard

@@ -115,6 +115,13 @@ static gboolean try_assigned(Consumer *c, gpointer user, GError **error)
                               bounds->end, &bounds->from, error);
 }
 
+/* What is older than the oldest snapshot is of no use to anybody; what is younger may be needed to
+ * rebuild from it. One that could not be written (−1) holds nothing back. */
+static void keep_log_from(Consumer *c, guint32 number, gint64 oldest)
+{
+    pst_bus_keep(c->o->bus, PST_TOPIC_SMTP, (gint32)number, oldest >= 0 ? oldest : G_MAXINT64);
+}
+
 /* Each at its own moment: no two pauses follow each other, no two are in memory. */
 static void plan_first_snapshot(Consumer *c, guint32 number)
 {
@@ -139,6 +146,8 @@ static gboolean on_assigned(gpointer user, const char *topic, gint32 number, gin
         return FALSE;
     }
     *out_position = bounds.from;
+    if (c->o->snapshots != NULL)
+        keep_log_from(c, bounds.partition, snapshots_oldest(c->o->snapshots, bounds.partition));
     plan_first_snapshot(c, (guint32)number);
     count_partitions(c);
     return TRUE;
@@ -146,13 +155,10 @@ static gboolean on_assigned(gpointer user, const char *topic, gint32 number, gin
 
 /* ---- snapshots ---- */
 
-/* What is older than the oldest snapshot is of no use to anybody; what is younger may be needed to
- * rebuild from it. One that could not be written holds nothing back. */
 static void snapshot_done(Consumer *c, const SnapshotDone *done)
 {
     meters_snapshot(c->meters, done);
-    gint64 keep = done->oldest >= 0 ? done->oldest : G_MAXINT64;
-    pst_bus_keep(c->o->bus, PST_TOPIC_SMTP, (gint32)done->partition, keep);
+    keep_log_from(c, done->partition, done->oldest);
 }
 
 static void collect_snapshot(Consumer *c, gboolean wait)

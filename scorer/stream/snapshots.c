@@ -177,18 +177,21 @@ static gboolean write_file(const Job *job, GError **error)
     return ok && (sync_folder(job->folder) || fail(error, "sync", job->folder));
 }
 
+/* Of names, newest first, those that are kept. */
+static gint64 oldest_kept(const GPtrArray *names)
+{
+    Named oldest = {.position = -1};
+    if (names->len > 0)
+        (void)read_name(g_ptr_array_index(names, MIN(names->len, KEPT) - 1), &oldest);
+    return oldest.position;
+}
+
 static void keep_the_newest(Job *job)
 {
     g_autoptr(GPtrArray) names = list(job->folder, job->report.partition);
-    Named oldest = {.position = -1};
-    for (guint i = 0; i < names->len; i++) {
-        const char *name = g_ptr_array_index(names, i);
-        if (i >= KEPT)
-            remove_one(job->folder, name);
-        else
-            (void)read_name(name, &oldest);
-    }
-    job->report.oldest = oldest.position;
+    for (guint i = KEPT; i < names->len; i++)
+        remove_one(job->folder, g_ptr_array_index(names, i));
+    job->report.oldest = oldest_kept(names);
 }
 
 static gpointer write_job(gpointer user)
@@ -362,6 +365,12 @@ Engine *snapshots_load(Snapshots *snapshots, const EngineConf *conf, const PstHo
             remove_one(snapshots->folder, name);
     }
     return NULL;
+}
+
+gint64 snapshots_oldest(const Snapshots *snapshots, guint32 partition)
+{
+    g_autoptr(GPtrArray) names = list(snapshots->folder, partition);
+    return oldest_kept(names);
 }
 
 void snapshots_forget(Snapshots *snapshots, guint32 partition)

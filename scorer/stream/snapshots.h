@@ -32,6 +32,8 @@ void snapshots_name_bus(Snapshots *snapshots, const char *bus);
  * are of a past that it lost. *out_at: the place in the log that it belongs to; given. */
 Engine *snapshots_load(Snapshots *snapshots, const EngineConf *conf, const PstHold *hold,
                        gint64 first, PstHold **out_at) G_GNUC_WARN_UNUSED_RESULT;
+/* Position of the oldest one kept of a partition; −1: none is. */
+gint64 snapshots_oldest(const Snapshots *snapshots, guint32 partition);
 /* Removes those of a partition: its bus is another one. */
 void snapshots_forget(Snapshots *snapshots, guint32 partition);
 

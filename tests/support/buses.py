@@ -48,6 +48,10 @@ class FileBus:
         return self._look("coalesce((SELECT min(m.id) & ((1 << 40) - 1) FROM message m"
                           " WHERE m.id >> 40 = s.slot), s.next_offset)")
 
+    def noted(self):
+        """Up to where its readers let retention go."""
+        return self._look("(SELECT min(position) FROM reader r WHERE r.slot = s.slot)")
+
     def throw_away(self, before):
         """What lies before these positions is weeks old from now on; gives the oldest positions
         after retention has passed."""

@@ -10,6 +10,7 @@ import contextlib
 import re
 import shutil
 import subprocess
+import time
 
 import pytest
 
@@ -203,6 +204,14 @@ def test_killed_within_each_tick_that_learns_or_applies(site, control):
     assert site.outcome() == control
 
 
+def watch(question, what, span_s=1.5):
+    """Asks for as long as notes of positions take, and longer; the answer must stay true."""
+    end = time.monotonic() + span_s
+    while time.monotonic() < end:
+        assert question(), what
+        time.sleep(0.1)
+
+
 def kept_in(folder):
     """The snapshots in a folder: {(partition, position)}."""
     names = [path.name for path in folder.glob("*.snapshot")]
@@ -235,6 +244,8 @@ def test_what_comes_while_postgresql_is_away_waits_for_it(site, control, postgre
     assert snapshots == {*site.scored.positions().items()}
     site.start(*keep)
     site.go(1)
+    if site.bus.keeps_what_is_unread:
+        watch(lambda: site.bus.noted() == dict(snapshots), "retention may not pass the snapshots")
     with away(postgres):
         site.publish(2)
         site.wait_hindered("database is away")
