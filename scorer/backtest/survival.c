@@ -167,12 +167,12 @@ static char *svg_of(const Survival *survival, const Peaks *peaks)
     line(out, x_of(0), y_of(1), x_of(1000), y_of(1e-10), "promise");
     if (days > 0)
         draw_curve(out, reached, days);
-    line(out, 470, 84, 500, 84, "promise");
-    text(out, 508, 88, "start", "", "promised for days within what is allowed");
-    line(out, 470, 106, 500, 106, "curve");
-    g_snprintf(words, sizeof words, "seen on %" G_GUINT64_FORMAT " days of addresses with mail",
-               days);
-    text(out, 508, 110, "start", "", words);
+    line(out, 104, 402, 134, 402, "promise");
+    text(out, 142, 406, "start", "", "promised for days within what is allowed");
+    line(out, 104, 424, 134, 424, "curve");
+    g_snprintf(words, sizeof words, "seen on %" G_GUINT64_FORMAT " %s of addresses with mail", days,
+               days == 1 ? "day" : "days");
+    text(out, 142, 428, "start", "", words);
     text(out, LEFT, HEIGHT - 14, "start", " class=\"quiet\"",
          "Above the line: spam, or mail beyond what was learned. Shaded: 95 % slack of the count.");
     g_string_append(out, "</svg>\n");

@@ -13,7 +13,7 @@ from conftest import ROOT
 from waiting import until
 
 CORPUS = ROOT.parent / "shared" / "corpus"
-CONVERTER = ROOT / "tests" / "tools" / "corpus2flows"
+CONVERTER = ROOT / "deploy" / "flows2json"
 RECORDINGS = [("zeek", "smtp-wrccdc-zeek/smtp.log.gz", "10.0.0.0/8"),
               ("ugr16", "smtp-ugr16-small/raw.csv", "0.0.0.0/0")]
 DEMO = ROOT / "deploy" / "demo"
