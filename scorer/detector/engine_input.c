@@ -71,7 +71,7 @@ static void put_ceiling(Engine *engine, guint32 id, gpointer user)
     j.unit->credit = 0;
     judge_unit(engine, id, &j); /* under the new ceiling */
     if (*less)
-        judge_restart(&j);
+        judge_restart(engine, &j);
 }
 
 /* A smaller envelope is for windows to come: those that stand were promised the larger one. */
@@ -88,7 +88,7 @@ static void release(Engine *engine, guint32 id, gpointer user)
     Judged j;
     judge_unit(engine, id, &j);
     judge_end(engine, &j);
-    judge_restart(&j);
+    judge_restart(engine, &j);
 }
 
 static void clear(Engine *engine, guint32 id, gpointer user)

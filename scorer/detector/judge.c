@@ -8,7 +8,8 @@
 #include "history.h"
 #include "neighbourhood.h"
 
-#define LOOKS 64 /* for an episode to end early */
+#define LOOKS  64          /* for an episode to end early */
+#define RING_S (2 * 10800) /* after so long no window stands in the ring any more */
 
 /* --- one unit ---------------------------------------------------------------------------- */
 
@@ -34,6 +35,15 @@ void judge_unit(const Engine *engine, guint32 id, Judged *out)
     }
 }
 
+/* Cells to the idle state and windows empty; what was learned stays. */
+static void begin_cells(Judged *j, PstPortPair pair, gint64 at_s)
+{
+    Block *block = j->block[pair];
+    guint32 learned = block->learned;
+    block_init(block, &j->law[pair], at_s, (double)block->r);
+    block->learned = learned;
+}
+
 void judge_open(Engine *engine, guint32 id, const Sighting *s, Judged *out)
 {
     PstPortPair pair = s->session.pair;
@@ -52,7 +62,7 @@ void judge_open(Engine *engine, guint32 id, const Sighting *s, Judged *out)
         /* It was silent for so long that its cells were given up: they begin under its envelope. */
         out->block[pair]->learned = learned;
         judge_unit(engine, id, out);
-        judge_restart(out);
+        begin_cells(out, pair, s->at_s);
     }
 }
 
@@ -91,16 +101,15 @@ static void assess(const Engine *engine, Judged *j, gint64 open_s, gint64 at_s, 
                     at_s, out);
 }
 
-/* Cells back to the idle state, windows empty. */
-void judge_restart(Judged *j)
+void judge_restart(Engine *engine, Judged *j)
 {
     for (guint pair = 0; pair < PST_PAIR_COUNT; pair++) {
-        Block *block = j->block[pair];
-        if (block == NULL)
+        if (j->block[pair] == NULL)
             continue;
-        guint32 learned = block->learned;
-        block_init(block, &j->law[pair], block->newest_s, (double)block->r);
-        block->learned = learned;
+        gint64 newest_s = j->block[pair]->newest_s;
+        /* What stands in the ring is no less usual for it: it leaves as if time had moved on. */
+        advance(engine, j, (PstPortPair)pair, newest_s + RING_S);
+        begin_cells(j, (PstPortPair)pair, newest_s);
     }
     j->unit->credit = 0;
 }
@@ -191,7 +200,7 @@ void judge_end(Engine *engine, Judged *j)
     if (episode->open) {
         engine->s.episodes_ended++;
         engine->s.open--;
-        judge_restart(j);
+        judge_restart(engine, j);
     }
     pool_put(&engine->episodes, id);
     j->unit->episode = 0;

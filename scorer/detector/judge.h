@@ -51,5 +51,5 @@ PstVerdict *judge_row(Engine *engine, const Judged *j, const Episode *episode, P
 void judge_words(const Engine *engine, const Judged *j, const Episode *episode, PstVerdict *verdict,
                  const char *neighbourhood);
 
-/* Cells back to the idle state, windows empty. */
-void judge_restart(Judged *j);
+/* Cells back to the idle state, windows empty; what they held is learned with its day. */
+void judge_restart(Engine *engine, Judged *j);

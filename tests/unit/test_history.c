@@ -130,6 +130,24 @@ Test(history, weekly_newsletter_alarms_once)
     trial_end(&s.trial);
 }
 
+Test(history, newsletter_of_a_host_that_is_silent_otherwise_alarms_once)
+{
+    /* Where packets are sampled nothing is seen of the host for days: its attention ends, and its
+     * windows stand still, long before its day is learned. */
+    Sender s = sender_at(11, 100);
+    for (guint day = 0; day < 28; day++)
+        until(&s, day, 30 / 24.0);
+    for (guint week = 0; week < 5; week++) {
+        guint day = 28 + 7 * week;
+        blast(&s, day, 3000);
+        for (double at = s.at; at < (day + 7) * A_DAY; at += 60)
+            trial_beat(&s.trial, A_ROUTER, at);
+    }
+    cr_assert_eq(crossings(&s, PST_BAND_FLAG, 28, 28), 1, "the first is an event");
+    cr_assert_eq(crossings(&s, PST_BAND_FLAG, 29, 63), 0, "nobody complained: learned");
+    trial_end(&s.trial);
+}
+
 Test(history, withheld_days_are_learned_after_seven_days)
 {
     Sender s = old_web_server(8);
