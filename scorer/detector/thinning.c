@@ -38,7 +38,7 @@ double thinning_phi(double q, const double points[4])
         if (q < phi_q[i])
             continue;
         double share = log(MIN(q, 1) / phi_q[i]) / log(phi_q[i - 1] / phi_q[i]);
-        return points[i] + share * (points[i - 1] - points[i]);
+        return points[i] * pow(points[i - 1] / points[i], share);
     }
     return points[G_N_ELEMENTS(phi_q) - 1];
 }

@@ -40,8 +40,8 @@ void thinning_free(Thinning *thinning);
 
 /* The probability that a session of @packets leaves a trace at 1:@rate. @rate ≥ 1. */
 double thinning_q(double rate, double packets);
-/* φ(q): by how much the floors shrink beyond q itself, linear in log q between @points, which are
- * those of q = 1, 0.13, 0.014 and 0.0034, and constant below. @q 0 … 1. */
+/* φ(q): by how much the floors shrink beyond q itself. log φ is linear in log q between @points,
+ * which are those of q = 1, 0.13, 0.014 and 0.0034, and constant below. @q 0 … 1. */
 double thinning_phi(double q, const double points[4]);
 
 /* The code nearest to @x ≥ 1 (N or R). */

@@ -52,6 +52,8 @@ Test(thinning, shrinks_through_the_stated_points)
     cr_assert_float_eq(thinning_phi(0.014, points), 0.06, 1e-9);
     cr_assert_float_eq(thinning_phi(0.0034, points), 0.03, 1e-9);
     cr_assert_float_eq(thinning_phi(0.0001, points), 0.03, 1e-9);
+    cr_assert_float_eq(thinning_phi(sqrt(0.13 * 0.014), points), sqrt(0.5 * 0.06), 1e-9,
+                       "a straight line between logarithms");
     for (double q = 1; q > 0.002; q *= 0.99) {
         cr_assert_leq(thinning_phi(q * 0.99, points), thinning_phi(q, points));
         cr_assert_float_eq(thinning_phi(q * 0.99, points), thinning_phi(q, points), 0.01,
