@@ -6,6 +6,7 @@
 #define ATTENTION (CELLS * 1.0) /* M where evidence begins */
 #define UNGATED   590           /* highest score while the gate is shut */
 #define NEWCOMER  10            /* times the gate */
+#define WITNESSES 3             /* sightings: fewer are no burst, whatever they stand for */
 
 double detector_lower_bound(double n, double q)
 {
@@ -14,6 +15,12 @@ double detector_lower_bound(double n, double q)
         return MAX(n, 0);
     double root = 1 - v / (9 * n) - 1.645 * sqrt(v) / (3 * sqrt(n));
     return root <= 0 ? 0 : n * root * root * root;
+}
+
+/* So many true sessions are certain where @seen were, one in @sampling. */
+static double certain(double seen, double sampling)
+{
+    return detector_lower_bound(seen, 1 / sampling) * sampling;
 }
 
 /* Sums over the pairs; q̄ is theirs weighted by what each saw. */
@@ -31,7 +38,7 @@ static void count(const Block *const *blocks, gint64 open_s, gint64 at_s, Assess
         out->destinations += block_destinations(blocks[pair], open_s, at_s);
     }
     out->sampling = out->seen > 0 ? real / out->seen : 1;
-    out->low = detector_lower_bound(out->seen, 1 / out->sampling) * out->sampling;
+    out->low = certain(out->seen, out->sampling);
 }
 
 /* What a band asks for: the lower bound on true sessions, their estimate n/q̄, and n itself. */
@@ -39,27 +46,29 @@ typedef struct {
     double low, real, seen;
 } Gate;
 
-static Gate gate_of(const Standing *standing, const Assessment *now, PstBand band)
-{
-    switch (band) {
-    case PST_BAND_FLAG:
-        return (Gate){.low = now->gate};
-    case PST_BAND_BLOCK:
-        if (standing->known)
-            return (Gate){.low = 2 * now->gate};
-        return (Gate){.low = 2 * now->gate, .real = 3 * now->gate, .seen = 3};
-    case PST_BAND_WATCH:
-    case PST_BAND_COUNT:
-    default:
-        return (Gate){0};
-    }
-}
-
 static double gate_height(const EngineConf *conf, const Standing *standing)
 {
     if (!standing->known)
         return conf->gate_cold;
     return standing->newcomer ? NEWCOMER * conf->gate_known : conf->gate_known;
+}
+
+static Gate gate_of(const EngineConf *conf, const Standing *standing, const Assessment *now,
+                    PstBand band)
+{
+    double height = gate_height(conf, standing);
+    switch (band) {
+    case PST_BAND_FLAG:
+        return (Gate){.low = now->gate};
+    case PST_BAND_BLOCK:
+        if (standing->known)
+            return (Gate){.low = 2 * height, .seen = WITNESSES};
+        return (Gate){.low = 2 * height, .real = 3 * height, .seen = WITNESSES};
+    case PST_BAND_WATCH:
+    case PST_BAND_COUNT:
+    default:
+        return (Gate){0};
+    }
 }
 
 void detector_assess(const EngineConf *conf, const Standing *standing, const Law *laws,
@@ -69,16 +78,16 @@ void detector_assess(const EngineConf *conf, const Standing *standing, const Law
     out->seen = out->destinations = 0;
     out->bands = out->pairs = 0;
     out->most = 1;
-    out->gate = gate_height(conf, standing);
     for (guint pair = 0; pair < PST_PAIR_COUNT; pair++)
         if (blocks[pair] != NULL)
             block_peak(blocks[pair], &laws[pair], (PstPortPair)pair, open_s, at_s, &out->peak,
                        &out->reach[pair]);
     out->evidence = evidence_of(out->peak.m_value);
     count(blocks, open_s, at_s, out);
+    out->gate = MAX(gate_height(conf, standing), certain(WITNESSES, out->sampling));
     out->gate_open = out->low >= out->gate;
     for (guint band = 0; band < PST_BAND_COUNT; band++) {
-        Gate gate = gate_of(standing, out, (PstBand)band);
+        Gate gate = gate_of(conf, standing, out, (PstBand)band);
         /* What speaks for the unit counts for bands with consequences; what speaks against it only
          * orders the queue. */
         double excused = band == PST_BAND_WATCH ? 0 : MIN(standing->adjust, 0);
@@ -110,7 +119,7 @@ guint32 detector_credit(const EngineConf *conf, const Standing *standing, const 
     double target = band == PST_BAND_COUNT ? ATTENTION : evidence_to_m(conf->band_at[band]);
     guint32 by_evidence = credit_to(now, target);
     /* The lower bound is below the estimate: both evidence and estimate must get there. */
-    Gate gate = gate_of(standing, now, band);
+    Gate gate = gate_of(conf, standing, now, band);
     double missing = (MAX(gate.low, gate.real) - now->seen * now->sampling) / now->most;
     missing = MAX(missing, gate.seen - now->seen);
     guint32 by_gate = missing > 2 ? (guint32)(missing - 2) : 0;

@@ -21,7 +21,8 @@ typedef struct {
     double low;          /* LCB/q̄: lower bound on true sessions */
     double destinations; /* new destinations seen, both pairs */
     double sampling;     /* R of both pairs together: true sessions per session seen */
-    double gate;         /* G: 50 cold, 100, 1000 of a newcomer */
+    double gate;         /* G: 50 cold, 100, 1000 of a newcomer; or what three sightings make
+                            certain, if that is more */
     gboolean gate_open;  /* low ≥ G */
     guint bands;         /* bits of the bands whose conditions hold */
     int score;

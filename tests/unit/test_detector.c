@@ -127,6 +127,17 @@ Test(detector, gate_asks_for_certain_sessions_where_traffic_is_sampled)
     cr_assert_geq(assess(n, 0, r).seen * r, 91);
 }
 
+Test(detector, two_sightings_are_no_burst_whatever_they_stand_for)
+{
+    double r = 1 / thinning_q(4096, 14);
+    Assessment two = assess(2, 0, r), three = assess(3, 0, r);
+    cr_assert_geq(two.low, 100, "as many are certain");
+    cr_assert_not(two.gate_open);
+    cr_assert_gt(two.gate, two.low, "and the words say what is wanting");
+    cr_assert(three.gate_open);
+    cr_assert(three.bands & BAND_BIT(PST_BAND_FLAG));
+}
+
 Test(detector, evidence_is_largest_over_all_eighty_cells)
 {
     Assessment one = assess(60, 0, 1);
