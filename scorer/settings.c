@@ -68,7 +68,7 @@ const PstConfRow settings_rows[] = {
         "Sessions that anyone may open in 10 s, 60 s, 5 min, 30 min, 3 h."),
     ROW("floor_destinations", PST_CONF_LIST, floor_destinations, "", 0, 0, "6,15,35,90,250",
         "Destinations that anyone may reach in the same windows."),
-    ROW("phi_cold", PST_CONF_LIST, phi_cold, "", 0, 0, "0.18,0.075,0.0018,0.0003",
+    ROW("phi_cold", PST_CONF_LIST, phi_cold, "", 0, 0, "0.18,0.075,0.0018,0.00035",
         "How much of these a unit without history is granted, at 1:1, 1:100, 1:1000, 1:4096."),
     ROW("phi_known", PST_CONF_LIST, phi_known, "", 0, 0, "0.8,0.5,0.06,0.03",
         "The same for units with history."),

@@ -27,7 +27,7 @@ void engine_conf_init(EngineConf *conf)
         .both_directions = 1.93,
         .floor_sessions = {8, 20, 50, 150, 450},
         .floor_destinations = {6, 15, 35, 90, 250},
-        .phi_cold = {0.18, 0.075, 0.0018, 0.0003},
+        .phi_cold = {0.18, 0.075, 0.0018, 0.00035},
         .phi_known = {0.8, 0.5, 0.06, 0.03},
         .gate_cold = 50,
         .gate_known = 100,

@@ -16,7 +16,7 @@ static const double phi_q[] = {1.0, 0.13, 0.014, 0.0034};
 static const struct {
     double below_rate;
     guint cap;
-} caps[] = {{10, 16}, {316, 8}, {2024, 3}, {INFINITY, 2}};
+} caps[] = {{10, 16}, {316, 8}, {2024, 3}, {INFINITY, 1}};
 
 struct Thinning {
     double value[CODES];     /* x = STEP^code */

@@ -48,7 +48,7 @@ double thinning_phi(double q, const double points[4]);
 guint16 thinning_code(double x);
 /* The x of a code. */
 double thinning_value(const Thinning *thinning, guint16 code);
-/* The cap C on sessions to one server: 16, 8, 3, 2 at 1:1, 1:100, 1:1000, 1:4096, changing half
+/* The cap C on sessions to one server: 16, 8, 3, 1 at 1:1, 1:100, 1:1000, 1:4096, changing half
  * way between on the log scale. @q: of the unit now, all its exporters together. */
 guint thinning_cap(const Thinning *thinning, double q, PstPortPair pair);
 /* The same of one exporter at 1:@rate, whatever it was found to see. */

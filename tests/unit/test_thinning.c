@@ -89,7 +89,7 @@ Test(thinning, caps_repeats_by_rate)
         double rate;
         guint cap;
     } rows[] = {{1, 16},   {9, 16},   {11, 8},   {100, 8},  {310, 8},  {320, 3},
-                {1000, 3}, {2000, 3}, {2100, 2}, {4096, 2}, {65536, 2}};
+                {1000, 3}, {2000, 3}, {2100, 1}, {4096, 1}, {65536, 1}};
     for (guint i = 0; i < G_N_ELEMENTS(rows); i++)
         for (guint pair = 0; pair < PST_PAIR_COUNT; pair++) {
             double q = thinning_q(rows[i].rate, conf.session_packets[pair]);
