@@ -403,14 +403,15 @@ static gboolean move_position(PstPg *pg, const PstHold *hold, const char *topic,
     return FALSE;
 }
 
-/* Inputs are applied at the start of a tick: before the first message at the old position. */
+/* Inputs are applied at the start of a tick: before the first message at the old position, or of
+ * another log. */
 static gboolean note_inputs(PstPg *pg, const PstHold *hold, const PstHold *next, GError **error)
 {
     if (next->input_id == hold->input_id)
         return TRUE;
     g_auto(PstPgParams) p = pst_pg_params();
     pst_pg_add_int(&p, hold->partition);
-    pst_pg_add_int(&p, hold->smtp_position);
+    pst_pg_add_int(&p, next->another_log ? PST_BUS_OLDEST : hold->smtp_position);
     pst_pg_add_int(&p, hold->input_id);
     pst_pg_add_int(&p, next->input_id);
     return pst_pg_run(pg,
@@ -482,6 +483,17 @@ static gboolean is_committed(PstPg *pg, const PstHold *next)
     return rows != NULL && pst_pg_count(rows) == 2;
 }
 
+/* No position of before means anything in another log. */
+static gboolean leave_the_log(PstPg *pg, guint32 partition, GError **error)
+{
+    g_auto(PstPgParams) p = pst_pg_params();
+    pst_pg_add_int(&p, partition);
+    return writer_envelopes_outlive(pg, partition, error) &&
+           pst_pg_run(pg,
+                      "UPDATE postern.scorer_input_applied SET position = -2 WHERE partition = $1",
+                      &p, NULL, error);
+}
+
 /* Positions first: what comes after them is ours to write. */
 static gboolean write_end(PstPg *pg, const PstHold *hold, const PstHold *next, GError **error)
 {
@@ -490,8 +502,7 @@ static gboolean write_end(PstPg *pg, const PstHold *hold, const PstHold *next, G
            move_position(pg, hold, PST_TOPIC_SMTP, hold->smtp_position, next->smtp_position,
                          next->input_id, error) &&
            note_inputs(pg, hold, next, error) && note_producers(pg, hold, next, error) &&
-           (next->smtp_position >= hold->smtp_position ||
-            writer_envelopes_outlive(pg, hold->partition, error)) &&
+           (!next->another_log || leave_the_log(pg, hold->partition, error)) &&
            pst_pg_commit(pg, error);
 }
 

@@ -21,6 +21,8 @@ typedef struct {
     gint64 smtp_position; /* next offset to read of postern.smtp; PST_BUS_OLDEST at first */
     gint64 evidence_position;
     gint64 input_id;       /* last scorer_input row that was applied */
+    gboolean another_log;  /* of a tick: the bus was replaced before it; what was written before
+                              speaks of no position in this log */
     GHashTable *producers; /* pst_hold_producer_key() → PstProducerMark*; owned */
 } PstHold;
 
@@ -105,7 +107,8 @@ struct PstSink {
     gboolean (*add_waiting)(PstSink *sink, guint32 partition, const PstWaitingDay *rows, gsize n,
                             GError **error);
     gboolean (*add_loss)(PstSink *sink, const PstHeartbeat *beats, gsize n, GError **error);
-    /* Commits with the positions and producer marks of @next; @hold is the one begun with.
+    /* Commits with the positions and producer marks of @next; @hold is the one begun with. Where
+     * @next is of another log, what was learned and decided before is before its first message.
      * On success the caller's hold becomes @next. On failure nothing happened:
      * FENCED: give the partition up; AWAY: the same tick may be tried again from begin. */
     gboolean (*commit)(PstSink *sink, const PstHold *hold, const PstHold *next, GError **error);

@@ -125,6 +125,7 @@ static void reassign(Engine *engine, guint32 id, gpointer user)
 void engine_input(Engine *engine, const PstInput *input)
 {
     const PstPrefix *net = &input->unit;
+    engine->input_is_new = input->applied_at_position == PST_INPUT_NOT_APPLIED;
     switch (input->kind) {
     case PST_INPUT_UNIT_LEN:
         if (rules_set_unit_len(engine->rules, net, input->unit_len))

@@ -51,6 +51,7 @@ struct Engine {
     Peaks *peaks;                         /* NULL: nobody asked for them */
     GArray *envelope_rows, *waiting_rows; /* PstEnvelope, PstWaitingDay; NULL: nobody takes them */
     EngineStats stats;
+    gboolean input_is_new; /* while one is taken in: no row can know of it */
 };
 
 /* A unit that is not held yet; where there is no room another one goes. Returns its id. */

@@ -283,13 +283,26 @@ void history_roll(Engine *engine, guint32 id, gint64 day)
 
 /* --- decisions ----------------------------------------------------------------------------- */
 
+static gint64 today_of(const Engine *engine)
+{
+    return watermark_newest_ns(engine->watermark) / PST_NS_PER_S / A_DAY_S;
+}
+
 gboolean history_bring_up(Engine *engine, guint32 id)
 {
-    gint64 today = watermark_newest_ns(engine->watermark) / PST_NS_PER_S / A_DAY_S;
+    gint64 today = today_of(engine);
     if ((gint64)history_at(engine, unit_table_at(engine->units, id))->day > today)
-        return FALSE;
+        return engine->input_is_new;
     history_roll(engine, id, today);
     return TRUE;
+}
+
+/* What a new decision changed before the log has come to the row's day is told at once: when the
+ * log is read again, the row must know of it. */
+static void tell_early(Engine *engine, Unit *unit)
+{
+    if ((gint64)history_at(engine, unit)->day > today_of(engine))
+        history_tell(engine, unit);
 }
 
 /* The largest windows of today and yesterday, complete or not, are usual from now on. */
@@ -328,6 +341,7 @@ void history_false_positive(Engine *engine, guint32 id)
     for (guint pair = 0; pair < PST_PAIR_COUNT; pair++)
         learn_at_once(engine, id, (PstPortPair)pair, today);
     place_unit(engine, unit);
+    tell_early(engine, unit);
 }
 
 static void unlearn(Engine *engine, Unit *unit)
@@ -357,6 +371,7 @@ void history_confirmed(Engine *engine, guint32 id)
     h->confirmed_day = h->day;
     h->flags |= HISTORY_DIRTY;
     place_unit(engine, unit);
+    tell_early(engine, unit);
 }
 
 /* --- forgetting and telling ---------------------------------------------------------------- */

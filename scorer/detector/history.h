@@ -63,8 +63,9 @@ void history_withhold(Engine *engine, const Unit *unit, gint64 day);
 /* Makes a place for what is learned of a pair. */
 Learned *history_learn(Engine *engine, Unit *unit, PstPortPair pair);
 
-/* FALSE: its row was read from the database and knows of decisions made now, while the log is read
- * again. Otherwise it is brought to the present day. */
+/* FALSE: its row was read from the database and knows of decisions made then, while the log is read
+ * again. Otherwise it is brought to the present day; or stays on its row's, which the log has not
+ * come to, if the decision is new. */
 gboolean history_bring_up(Engine *engine, guint32 id);
 
 /* An officer: what is withheld, today's data too, is no spam. It is learned and in force at once.

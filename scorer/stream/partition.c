@@ -43,6 +43,7 @@ struct Partition {
     gint64 saved_position, saved_input; /* of the newest snapshot of ours; −1: none */
 
     gboolean rebuilding;
+    gboolean starting_over;   /* on another log, and nothing of it is committed yet */
     GArray *old_inputs;       /* PstInput: decisions applied before our time, in id order */
     guint old_inputs_applied; /* how many of them the engine has been given again */
     GHashTable *old_marks;    /* producers' marks while rebuilding: as hold.producers */
@@ -230,19 +231,30 @@ static gboolean resume(Partition *p, gint64 first, gint64 *out_from, GError **er
     return TRUE;
 }
 
+/* All that was learned and decided before another log begins. */
+static gboolean start_with_all(Partition *p, GError **error)
+{
+    g_autoptr(GArray) inputs =
+        recall_inputs(p->conf->sink, p->hold->partition, 0, p->hold->input_id, error);
+    if (inputs == NULL || !restore_learned(p, ANOTHER_LOG, error))
+        return FALSE;
+    if (p->conf->snapshots != NULL)
+        snapshots_forget(p->conf->snapshots, p->hold->partition);
+    g_array_unref(p->old_inputs);
+    p->old_inputs = g_steal_pointer(&inputs);
+    p->starting_over = TRUE;
+    p->rebuilding = FALSE;
+    finish_rebuild(p);
+    return TRUE;
+}
+
 /* The database stands behind the end of the log: the file was moved away, or the topic was made
  * anew. Positions move back with the first tick; what was counted from the old log stays. */
 static gboolean start_over(Partition *p, const char *topic, gint64 first, gint64 end,
                            GError **error)
 {
-    if (topic_of(topic) == SMTP) {
-        if (!restore_learned(p, ANOTHER_LOG, error))
-            return FALSE;
-        if (p->conf->snapshots != NULL)
-            snapshots_forget(p->conf->snapshots, p->hold->partition);
-        p->rebuilding = FALSE;
-        finish_rebuild(p);
-    }
+    if (topic_of(topic) == SMTP && !start_with_all(p, error))
+        return FALSE;
     pst_log(PST_LOG_ERR, p->subject,
             "%s ends before the position in PostgreSQL: this is another bus, it is read from its "
             "start end=%" G_GINT64_FORMAT " position=%" G_GINT64_FORMAT,
@@ -441,6 +453,10 @@ gboolean partition_open_tick(Partition *p, GError **error)
 {
     g_assert(p->tick.next == NULL);
     g_autoptr(PstHold) next = pst_hold_copy(p->hold);
+    if (p->starting_over) {
+        next->another_log = TRUE;
+        next->smtp_position = PST_BUS_OLDEST; /* until the first message of it */
+    }
     if (!p->rebuilding) { /* a decision meets an engine that has seen everything before it */
         g_autoptr(GArray) inputs = p->conf->sink->inputs(p->conf->sink, p->hold->partition,
                                                          p->hold->input_id, INPUTS_PAGE, error);
@@ -532,6 +548,7 @@ gboolean partition_commit(Partition *p, GError **error)
     count_tick(p, began);
     pst_hold_free(p->hold);
     p->hold = g_steal_pointer(&p->tick.next);
+    p->hold->another_log = p->starting_over = FALSE;
     tick_clear(&p->tick);
     return TRUE;
 }

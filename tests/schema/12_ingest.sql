@@ -2,7 +2,7 @@
 -- What the scorer writes: fencing, complaints seen before, activity, partitions.
 \ir support.sql
 SELECT t.two_customers();
-SELECT plan(28);
+SELECT plan(33);
 SET SESSION AUTHORIZATION postern_ingest;
 SET search_path = public, pg_catalog;
 
@@ -55,4 +55,16 @@ ON CONFLICT (unit, bucket) DO UPDATE SET sessions = a.sessions + excluded.sessio
 RESET SESSION AUTHORIZATION;
 SELECT results_eq($$ SELECT sessions, failed, ports FROM postern.smtp_activity WHERE bucket = '2026-05-01 12:00 UTC' $$, 'VALUES (7::bigint, 1::bigint, 3)', 'upserts add');
 SELECT results_eq($$ SELECT sessions, ports, customer FROM api_v1.top_senders_between('2026-05-01', '2026-06-01') $$, $$ VALUES (7::bigint, '{25,465}'::int[], 'C1') $$, 'and the ranking sees them');
+
+-- another number of partitions, after decisions that some have applied
+INSERT INTO postern.scorer_input (kind, unit, created_at) SELECT 'exempted', '192.0.2.1', postern.now() FROM generate_series(1, 3);
+UPDATE postern.bus_offset SET input_id = (SELECT max(id) - 1 FROM postern.scorer_input) WHERE topic = 'postern.smtp' AND partition = 3;
+INSERT INTO postern.scorer_input_applied SELECT 3, i.id, 10 FROM postern.scorer_input i WHERE i.id < (SELECT max(id) FROM postern.scorer_input);
+SELECT throws_ok('SELECT postern.change_partitions(0)', 'PT006', NULL, 'none is no number');
+SELECT lives_ok('SELECT postern.change_partitions(2)', 'another number');
+SELECT results_eq($$ SELECT * FROM postern.take_partition(1, 2, 'one') $$,
+    $$ SELECT 3::bigint, -2::bigint, -2::bigint, max(id) - 1 FROM postern.scorer_input $$, 'from the oldest, after what was decided, in a later epoch');
+SELECT results_eq('SELECT partition, position, count(*) FROM postern.scorer_input_applied GROUP BY 1, 2 ORDER BY 1',
+    $$ SELECT p, -2::bigint, count(*) - 1 FROM postern.scorer_input, generate_series(0, 1) AS p GROUP BY 1 ORDER BY 1 $$, 'each has applied what all had');
+SELECT throws_ok($$ SELECT postern.take_partition(3, 8, 'old') $$, 'PT001', NULL, 'the old bus is refused');
 SELECT finish();

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Four weeks of mail through a scorer that is killed, on both buses: every row that it leaves in
-PostgreSQL is that of a run without a kill (docs/recovery.md, S7, S11, S12, S17, S18).
+PostgreSQL is that of a run without a kill (docs/recovery.md, S7, S11 to S13, S17, S18).
 
 Days pass in the flows' own time. They are published in parts; decisions of people come between two
 parts, when all before is read: so a decision has one place in the log, whoever is killed.
@@ -42,7 +42,7 @@ def day(number):
     flows = mails(NEWS, midnight + 32400 * SECOND, 80, 1.5, 80 * number)
     for place, unit in enumerate((MILD, BURSTS, LATE, *SIX)):
         flows += mails(unit, midnight + (30000 + place) * SECOND, 8, 3600, 8 * number + 1000)
-    for unit in {23: [BURSTS], 26: [LATE], 27: [BURSTS, MILD]}.get(number, []):
+    for unit in {23: [BURSTS], 26: [LATE, MILD], 27: [BURSTS, MILD]}.get(number, []):
         flows += mails(unit, midnight + 40000 * SECOND, 200, 0.3, 2000 + 200 * (number - 23))
     return sorted(flows, key=lambda one: one["time_flow_start_ns"])
 
@@ -304,6 +304,46 @@ def test_what_the_log_has_lost_comes_from_the_database(site, control):
                                          site.scorer.stderr)))
     assert given_back == len({row["unit"] for (row,) in control["envelopes"]})
     assert site.outcome() == control
+
+
+# --- another bus ----------------------------------------------------------------------------
+
+
+def judged(outcome):
+    """What was decided and counted, wherever it stood in the log."""
+    return {"verdicts": [row[:5] + row[6:] for row in outcome["verdicts"]],
+            "activity": outcome["activity"], "loss": outcome["loss"],
+            "waiting": [(row["unit"], row["day"], row["fate"]) for (row,) in outcome["waiting"]]}
+
+
+def change_partitions(scored, count):
+    """As docs/scaling.md says, word for word."""
+    page = (ROOT / "docs/scaling.md").read_text()
+    [statement] = re.findall(r"```sql\n\s*(.*?)```", page, re.DOTALL)
+    assert "(16)" in statement
+    scored.run(statement.replace("(16)", f"({count})"))
+
+
+@pytest.mark.parametrize("partitions", [PARTITIONS, PARTITIONS + 2])
+def test_another_bus_makes_nobody_a_stranger(site, control, partitions):
+    """S13: moved away or made anew; what was learned and decided before holds in it, also after a
+    kill -9."""
+    site.publish(0, 1)
+    site.start()
+    site.read()
+    site.go(2, 3)
+    site.kill()
+    site.bus.replace()
+    if partitions != PARTITIONS:
+        change_partitions(site.scored, partitions)
+    site.publish(4, partitions=partitions)
+    site.start()
+    site.read()
+    site.kill()
+    assert {position for *_, position in site.scored.applied()} == {-2}
+    site.start()
+    site.go(5, partitions=partitions)
+    assert judged(site.outcome()) == judged(control)
 
 
 # --- an older database ----------------------------------------------------------------------

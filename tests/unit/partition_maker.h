@@ -148,6 +148,8 @@ static inline void note_applied(Fake *fake, const PstHold *hold, const PstHold *
         PstInput *input = &g_array_index(fake->inputs, PstInput, i);
         if (input->id > hold->input_id && input->id <= next->input_id)
             input->applied_at_position = hold->smtp_position;
+        if (next->another_log && input->id <= next->input_id)
+            input->applied_at_position = PST_BUS_OLDEST;
     }
 }
 

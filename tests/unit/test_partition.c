@@ -207,6 +207,34 @@ Test(partition, another_bus_is_read_from_its_start)
     cr_assert_eq(fake->hold->smtp_position, 1);
 }
 
+/* An exemption, then a release; the second bus is killed and read again. */
+Test(partition, what_was_decided_before_another_bus_holds_in_it_and_nowhere_else)
+{
+    g_autoptr(Fake) fake = fake_new();
+    const PstInput exempted = {.id = 1,
+                               .kind = PST_INPUT_EXEMPTED,
+                               .unit = unit_named(A_UNIT),
+                               .ceiling = 1e12,
+                               .applied_at_position = PST_INPUT_NOT_APPLIED};
+    g_array_append_val(fake->inputs, exempted);
+    live(fake, -1);
+    cr_assert_eq(g_hash_table_size(fake->verdicts), 0, "it is exempted");
+    release(fake, 2);
+    for (int life = 0; life < 2; life++) {
+        g_autoptr(Partition) p = take(fake);
+        gint64 stands = fake->hold->smtp_position;
+        (void)assigned(p, PST_TOPIC_SMTP, 0, life == 0 ? 2 : stands);
+        for (gint64 offset = MAX(0, life == 0 ? 0 : stands); offset < stands + life; offset++) {
+            give(p, offset, (guint64)(1000 + offset));
+            commit(p);
+        }
+        for (guint i = 0; i < fake->inputs->len; i++)
+            cr_assert_eq(g_array_index(fake->inputs, PstInput, i).applied_at_position,
+                         PST_BUS_OLDEST);
+    }
+    cr_assert_eq(g_hash_table_size(fake->verdicts), 0, "it still is");
+}
+
 Test(partition, a_tick_is_due_when_old)
 {
     g_autoptr(Fake) fake = fake_new();

@@ -555,6 +555,7 @@ Test(writer, learned_rows_outlive_the_bus)
     write_learned(sink, &hold, &row, 1, NULL, 0);
     /* Another bus: the position goes back. */
     g_autoptr(PstHold) back = next_of(hold, 0);
+    back->another_log = TRUE;
     OK(sink->begin(sink, hold, &error));
     OK(sink->commit(sink, hold, back, &error));
     cr_assert_eq(number("outlive", "SELECT since FROM postern.unit_envelope"), -1);
