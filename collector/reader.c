@@ -108,6 +108,9 @@ static void log_packets(const Reader *reader, const char *how, const WorkerRepor
         {counts->not_ip, "packets that are not IP"},
         {counts->cut, "packets cut within their headers (capture with a larger snaplen)"},
         {counts->broken, "packets with broken headers"},
+        {counts->early,
+         "packets of before 1990, whose flows have no time (editcap -t SECONDS OLD NEW "
+         "moves them)"},
         {counts->evicted, "flows ended early for want of room"},
         {counts->steps_back, "steps back of its time, at which all flows were ended"},
         {packets_counts(reader->packets).exports,

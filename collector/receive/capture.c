@@ -12,10 +12,13 @@
 
 #define NS_PER_S G_GINT64_CONSTANT(1000000000)
 
+enum { PCAP_PACKET_HEADER = 16 }; /* in the file */
+
 struct Capture {
     FILE *file; /* IPFIX: ours; pcap: libpcap's */
     guint64 size;
-    pcap_t *pcap; /* NULL: an IPFIX file */
+    guint64 taken; /* bytes of packets or messages so far */
+    pcap_t *pcap;  /* NULL: an IPFIX file */
     int link;
     Fragments *fragments; /* pcap; owned */
     guint8 *message;      /* IPFIX: the current one; owned */
@@ -135,6 +138,7 @@ static gboolean next_packet(Capture *capture, Datagram *out, CaptureItem *out_it
             *out_item = CAPTURE_FRAGMENT;
         return TRUE;
     }
+    capture->taken += PCAP_PACKET_HEADER + header->caplen;
     *out = (Datagram){.kernel_ns = time_of(&header->ts)};
     if (capture->watch != NULL)
         capture->watch(capture->user, &(CapturedFrame){capture->link, bytes, header->caplen,
@@ -164,6 +168,7 @@ CaptureItem capture_next(Capture *capture, Datagram *out, GError **error)
     gssize len = capture_ipfix_next(capture->file, capture->message, error);
     if (len <= 0)
         return CAPTURE_END;
+    capture->taken += (guint64)len;
     *out = (Datagram){.payload = capture->message,
                       .len = (gsize)len,
                       .sender = pst_addr_v4(0),
@@ -185,7 +190,7 @@ gboolean capture_is_session(const Capture *capture)
 guint64 capture_position(const Capture *capture)
 {
     off_t at = ftello(capture->file);
-    return at > 0 ? (guint64)at : 0; /* a pipe has none */
+    return at > 0 ? (guint64)at : capture->taken; /* a pipe has none */
 }
 
 guint64 capture_size(const Capture *capture)

@@ -29,6 +29,6 @@ void capture_watch(Capture *capture, CaptureWatch watch, gpointer user);
 /* Is it one transport session (an IPFIX file), rather than datagrams of many? */
 gboolean capture_is_session(const Capture *capture);
 
-/* Bytes read and size of the file (0: it has none), for progress. */
+/* Bytes read (of a pipe: about) and size of the file (0: it has none), for progress. */
 guint64 capture_position(const Capture *capture);
 guint64 capture_size(const Capture *capture);

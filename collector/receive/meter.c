@@ -6,6 +6,7 @@
 #define NS_PER_S  G_GINT64_CONSTANT(1000000000)
 #define IDLE_NS   (METER_IDLE_S * NS_PER_S)
 #define ACTIVE_NS (METER_ACTIVE_S * NS_PER_S)
+#define EARLY_NS  (G_GINT64_CONSTANT(631152000) * NS_PER_S) /* 1990-01-01 */
 
 enum { PROTO_ICMP = 1, PROTO_TCP = 6, PROTO_UDP = 17, PROTO_DCCP = 33, PROTO_ICMP6 = 58 };
 enum { PROTO_SCTP = 132, PROTO_UDPLITE = 136 };
@@ -286,6 +287,7 @@ void meter_frame(Meter *m, const CapturedFrame *frame)
     m->counts.packets++;
     m->counts.bytes += packet->bytes;
     m->counts.tcp += packet->proto == PROTO_TCP;
+    m->counts.early += packet->start_ns < EARLY_NS;
     wanted.hash =
         hash_of(m, &packet->src, &packet->dst,
                 (guint64)packet->proto << 32 | (guint64)packet->src_port << 16 | packet->dst_port);

@@ -37,6 +37,7 @@ typedef struct {
     guint64 not_ip, cut, broken; /* packets that did not: IpResult, or the transport header */
     guint64 evicted;             /* records made for want of room */
     guint64 steps_back;          /* of the capture's time */
+    guint64 early; /* packets of before 1990: times of their records are not believed */
 } MeterCounts;
 
 /* Given. */

@@ -190,6 +190,9 @@ Test(meter, counts_what_it_cannot_read_by_reason)
     static const guint8 arp[14] = {[12] = 8, [13] = 6};
     meter_frame(rig.meter, &(CapturedFrame){LINK_ETHERNET, arp, sizeof arp, sizeof arp, 0});
     cr_assert_eq(counts->not_ip, 2);
+    cr_assert_eq(counts->early, 0);
+    feed(&rig, .at = -1.0 * EXPORT_S, .src_port = 40000, .dst_port = 25);
+    cr_assert_eq(counts->early, 1);
     meter_end(rig.meter);
 }
 
