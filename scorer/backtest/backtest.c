@@ -10,6 +10,7 @@
 #include "direction.h"
 #include "flow_reader.h"
 #include "log.h"
+#include "openers.h"
 #include "run.h"
 #include "survival.h"
 
@@ -23,6 +24,8 @@ typedef struct {
     Survival *survival; /* NULL: no curve is wanted */
     const struct Peaks *peaks;
     BacktestCounts counts;
+    guint64 ours;         /* flows that a customer began … */
+    Openers openers;      /* … and as long as there is none: who began others */
     guint64 whole, thin;  /* sessions at 1:1 with their SYN; and single packets of them */
     gint64 newest_ns;     /* event time of all flows so far */
     guint64 bytes_before; /* of files read to their end */
@@ -75,6 +78,9 @@ static void take_flow(Backtest *b, PstFlow *flow, const char *path)
     }
     b->counts.undirected += flow->direction == PST_DIR_UNKNOWN;
     note_thin(b, flow);
+    b->ours += flow->direction == PST_DIR_OUT;
+    if (b->ours == 0)
+        openers_note(&b->openers, flow);
     for (guint i = 0; i < b->trials; i++)
         (void)engine_flow(b->trial[i].engine, flow, (gint64)b->counts.flows);
     if (b->counts.flows % TAKE_EVERY == 0)
@@ -148,6 +154,7 @@ static gboolean read_file(Backtest *b, const char *path, GError **error)
 static gboolean check(const Backtest *b, GError **error)
 {
     const BacktestCounts *c = &b->counts;
+    g_autofree char *openers = openers_text(&b->openers);
     if (c->flows == 0 && b->broken->len > 0)
         g_set_error(error, PST_ERROR, PST_ERROR_DATA, "%s", b->broken->str);
     else if (c->flows == 0 && c->refused == 0)
@@ -159,7 +166,9 @@ static gboolean check(const Backtest *b, GError **error)
                     "or an IPFIX file; for others: docs/operating.md, Backtests");
     else if (c->flows > 0 && c->undirected == c->flows && b->o->networks == NULL)
         g_set_error(error, PST_ERROR, PST_ERROR_USAGE,
-                    "no flow says which side is ours: give --networks FILE|CIDR,...");
+                    "no flow says which side is ours: give --networks FILE|CIDR,...%s%s",
+                    openers != NULL ? "; most mail sessions are opened by " : "",
+                    openers != NULL ? openers : "");
     else
         return TRUE;
     return FALSE;
@@ -234,11 +243,15 @@ static void hint_input(const Backtest *b)
 static void hint(const Backtest *b)
 {
     const EngineStats *s = engine_stats(b->trial[0].engine);
+    g_autofree char *openers = openers_text(&b->openers);
     hint_input(b);
     if (s->sightings == 0 && s->fates[ENGINE_NO_TIME] < b->counts.flows)
-        pst_log(PST_LOG_WARN, NULL,
-                "no flow is a mail session that one of our addresses opened: look at --networks, "
-                "and whether there are TCP flows to port 25, 465, 587 or 2525");
+        pst_log(
+            PST_LOG_WARN, NULL,
+            "no flow is a mail session that one of our addresses opened: look at --networks%s%s",
+            openers != NULL ? "; most mail sessions are opened by "
+                            : ", and whether there are TCP flows to port 25, 465, 587 or 2525",
+            openers != NULL ? openers : "");
     else if (s->fates[ENGINE_LATE] > s->sightings / 100)
         pst_log(PST_LOG_WARN, NULL,
                 "%" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT

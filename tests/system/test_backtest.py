@@ -222,7 +222,12 @@ def test_a_result_that_would_be_read_wrongly_is_explained(runner):
                           stdin=text).stderr
     assert "40 of 80 sightings came too late" in said("192.0.2.0/24", flows(2) + flows(0))
     assert "came too late" not in said("192.0.2.0/24", flows(0) + flows(2))
-    assert "look at --networks" in said("10.0.0.0/8", flows(0))
+    assert "look at --networks; most mail sessions are opened by 192.0.2.10\n" in \
+        said("10.0.0.0/8", flows(0))
+    assert "--networks FILE|CIDR,...; most mail sessions are opened by 192.0.2.10\n" in runner.run(
+        "postern-scorer", "--backtest", "-", stdin=flows(0), status=2).stderr
+    assert "look at --networks, and whether there are TCP flows" in \
+        said("10.0.0.0/8", flows(0).replace('"dst_port": 25', '"dst_port": 443'))
     torn = flows(0).replace('"proto": 6', '"proto": -6', 20)
     assert "cannot be read: 20, the first of them is line 1 of -" in said("192.0.2.0/24", torn)
     seconds = flows(0).replace("000000000}", "}")
