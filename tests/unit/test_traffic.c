@@ -219,6 +219,38 @@ static char *complaint_about(const char *text)
     return read != NULL ? g_strdup("") : g_strdup(error->message);
 }
 
+Test(traffic, what_is_monthly_happens_every_30_days)
+{
+    CastPlan plan = small;
+    g_autoptr(Scene) own =
+        read_scene("[a]\nunits = 300\n[a run]\nwhen = monthly\nsize = 7\n", NULL);
+    plan.scene = own;
+    Cast cast;
+    cr_assert(cast_init(&cast, &plan));
+    cr_assert_gt(cast.n, 0);
+    g_autoptr(GArray) sessions = g_array_new(FALSE, FALSE, sizeof(Session));
+    for (guint i = 0; i < cast.n; i++) {
+        gint last = -1;
+        for (gint day = 0; day < 90; day++) {
+            g_array_set_size(sessions, 0);
+            life_day(&cast.lives[i], day, i, sessions);
+            if (sessions->len == 0)
+                continue;
+            cr_assert(last < 0 ? day < 30 : day == last + 30);
+            last = day;
+        }
+        cr_assert_geq(last, 60);
+    }
+    cast_clear(&cast);
+}
+
+Test(traffic, the_other_classes_are_described_rightly)
+{
+    GError *error = NULL;
+    g_autoptr(Scene) offices = scene_load(TRAFFIC_DIR "/offices.conf", &error);
+    cr_assert_not_null(offices, "%s", error != NULL ? error->message : "");
+}
+
 Test(traffic, a_description_that_is_wrong_is_named)
 {
     static const struct {

@@ -234,6 +234,8 @@ static gboolean is_due(const Life *life, guint i, gint day)
     switch (life->part[i].part->when) {
     case WHEN_WEEKLY:
         return weekday_of(day) == life->part[i].weekday;
+    case WHEN_MONTHLY: /* every 30 days, on one of seven days */
+        return (FIRST_DAY + day) % 30 == 4 * (gint)life->part[i].weekday;
     case WHEN_ONCE:
         return day == life->once_day;
     case WHEN_ANY:

@@ -186,7 +186,7 @@ static void check_keys(Reader *r)
 
 static Part *part_of(Reader *r, const char *name)
 {
-    static const char *const whens[] = {"any", "daily", "weekly", "once", NULL};
+    static const char *const whens[] = {"any", "daily", "weekly", "monthly", "once", NULL};
     Part *part = g_new0(Part, 1);
     part->name = g_strdup(name);
     part->when = (When)choice_of(r, "when", whens, "any");

@@ -30,7 +30,7 @@ typedef struct {
     guint16 port;
 } PortShare;
 
-typedef enum { WHEN_ANY, WHEN_DAILY, WHEN_WEEKLY, WHEN_ONCE } When;
+typedef enum { WHEN_ANY, WHEN_DAILY, WHEN_WEEKLY, WHEN_MONTHLY, WHEN_ONCE } When;
 
 /* Events begin at random times (any: a Poisson process of per_day a day), each day, each week or
  * once at the address' own time; each event is size sessions at rate a second. */
