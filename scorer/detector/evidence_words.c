@@ -284,8 +284,10 @@ static void exporters(PstVerdict *verdict, const Episode *episode)
         if (!pst_addr_present(&e->addr))
             continue;
         pst_addr_format(&e->addr, text);
-        g_string_append_printf(list, "%s%s (sampling 1:%" G_GUINT64_FORMAT ")", i > 0 ? ", " : "",
-                               text, e->rate);
+        gboolean is_file = strcmp(text, "0.0.0.0") == 0;
+        const char *before = list->len > 0 ? ", " : is_file ? "" : "router ";
+        g_string_append_printf(list, "%s%s (sampling 1:%" G_GUINT64_FORMAT ")", before,
+                               is_file ? "a recording" : text, e->rate);
         g_string_append_printf(facts, "%s{\"router\":\"%s\",\"sampling\":%" G_GUINT64_FORMAT "}",
                                i > 0 ? "," : "", text, e->rate);
     }
@@ -294,7 +296,7 @@ static void exporters(PstVerdict *verdict, const Episode *episode)
         g_string_free(facts, TRUE);
         return;
     }
-    say(verdict, "exporters", 0, facts, "reported by router %s", list->str);
+    say(verdict, "exporters", 0, facts, "reported by %s", list->str);
 }
 
 void evidence_words(PstVerdict *verdict, const WordsFacts *facts)

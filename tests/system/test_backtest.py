@@ -3,6 +3,9 @@
 the same, a second configuration stands beside the first, the curve is drawn."""
 
 import json
+import os
+import pty
+import re
 import struct
 import subprocess
 import xml.etree.ElementTree
@@ -11,6 +14,7 @@ import pytest
 
 from conftest import ROOT
 from exports import EXPORT_S, ipfix, set_of
+from waiting import until
 
 DEMO = ROOT / "deploy" / "demo"
 BOTS = ("--class", "spam-5", "--class", "web-host", "--addresses", "2000", "--trials", "2")
@@ -165,7 +169,8 @@ def test_a_spambots_own_packets_are_judged_whole_and_sampled(runner, work_dir):
     done = runner.run("postern-scorer", "--backtest", "--networks", "198.51.100.0/24", capture)
     assert "as packets of the traffic itself" in done.stderr
     assert "flows: 300, senders of mail: 1, new sessions: 150" in done.stdout
-    assert "block  198.51.100.25" in done.stdout and "198.51.100.25 sent" not in done.stdout
+    assert "block  198.51.100.25" in done.stdout
+    assert "reported by a recording (sampling 1:1)" in done.stdout
     verdicts, _, summary = backtest(runner, "--packets-sampled", "1000", "--networks",
                                     "198.51.100.0/24", capture)
     assert units(verdicts, "block") == ["198.51.100.25"]
@@ -251,6 +256,32 @@ def test_a_sampling_rate_that_no_flow_tells_can_be_said(runner, work_dir):
                       stdin=text)
     assert json.loads(done.stdout.splitlines()[-1])["summary"] == told
     assert "--sampled" not in done.stderr
+
+
+def test_progress_is_for_terminals(programs):
+    """A pipe that does not end; the other end of stderr is a terminal."""
+    line = json.dumps({"src_addr": "192.0.2.10", "dst_addr": "198.51.100.1", "src_port": 1025,
+                       "dst_port": 25, "proto": 6, "time_flow_start_ns": 1313658000 * 10 ** 9})
+    lines = (line + "\n").encode() * 8192
+    controller, terminal = pty.openpty()
+    with subprocess.Popen([programs("postern"), "backtest", "--networks", "192.0.2.0/24", "-"],
+                          stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+                          stderr=terminal) as process:
+        os.set_blocking(controller, False)
+        seen = bytearray()
+
+        def look():
+            process.stdin.write(lines)
+            try:
+                seen.extend(os.read(controller, 65536))
+            except BlockingIOError:
+                pass
+            return re.search(rb"backtest: [0-9,]+ flows, [0-9,]+ flows/s", seen)
+        until(look, "progress on the terminal", pause_s=0.1)
+        process.stdin.close()
+        assert process.wait(30) == 0
+    os.close(controller)
+    os.close(terminal)
 
 
 def test_the_curve_is_drawn(runner, work_dir):

@@ -120,6 +120,37 @@ Test(packet, may_carry_vlan_tags_options_and_extension_headers)
     g_byte_array_unref(p.bytes);
 }
 
+Test(packet, may_stand_behind_mpls_labels_or_pppoe)
+{
+    static const struct {
+        guint16 etype;
+        guint8 bytes[8];
+        guint8 version;
+        PacketKind kind;
+    } cases[] = {
+        {0x8847, {0, 1, 0x10, 64, 0, 1, 0x11, 64}, 4, PACKET_UDP}, /* two labels */
+        {0x8847, {0, 1, 0x10, 64, 0, 1, 0x11, 64}, 6, PACKET_UDP},
+        {0x8847, {0, 1, 0x10, 64, 0, 1, 0x11, 64}, 0, PACKET_OTHER}, /* a pseudowire */
+        {0x8864, {0x11, 0, 0, 1, 0, 46, 0, 0x21}, 4, PACKET_UDP},
+        {0x8864, {0x11, 0, 0, 1, 0, 66, 0, 0x57}, 6, PACKET_UDP},
+        {0x8864, {0x11, 0, 0, 1, 0, 46, 0xc0, 0x21}, 4, PACKET_OTHER}, /* LCP */
+    };
+    for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
+        Export p = {.bytes = g_byte_array_new()};
+        put_link(&p, LINK_ETHERNET, cases[i].etype);
+        g_byte_array_append(p.bytes, cases[i].bytes, sizeof cases[i].bytes);
+        if (cases[i].version == 4)
+            put_ipv4(&p, 0, 0, 17);
+        else if (cases[i].version == 6)
+            put_ipv6(&p, 0);
+        else
+            export_zeros(&p, 60);
+        Datagram datagram;
+        cr_assert_eq(read_packet(LINK_ETHERNET, &p, &datagram), cases[i].kind, "case %zu", i);
+        g_byte_array_unref(p.bytes);
+    }
+}
+
 Test(packet, that_is_a_fragment_or_no_udp_is_told_apart)
 {
     static const struct {
