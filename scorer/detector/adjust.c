@@ -47,7 +47,7 @@ static double dead_share(const Engine *engine, const Judged *j)
 /* Days since its first mail, where the engine could have known it for longer; −1: it could not. */
 static gint64 days_old(const Engine *engine, const Judged *j, gint64 at_s)
 {
-    const History *h = history_at(engine, j->unit);
+    const History *h = &j->unit->history;
     if ((gint64)h->first_day < engine->s.born_s / A_DAY_S + NEWCOMER_DAYS)
         return -1;
     return at_s / A_DAY_S - (gint64)h->first_day;

@@ -20,7 +20,7 @@ void cell_make(guint scale, double m, Cell *out)
         out->decay[theta] = keep * c0;
         out->started[theta] = start * c0;
         out->plus[theta] = theta_of[theta] * ratio;
-        out->log2_plus[theta] = log2(out->plus[theta]);
+        out->doubling[theta] = 1 / log2(out->plus[theta]);
         out->idle[theta] = start * c0 / -expm1(log_decay);
     }
 }

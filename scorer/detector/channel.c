@@ -3,54 +3,82 @@
 
 #include <math.h>
 
-#define LONG 4 /* scale of the uncapped count: the longest */
+#include "ring.h"
 
-/* How many windows of each scale stand, and where in the ring's slots they begin. */
-static const struct {
-    gint64 windows;
-    guint first;
-} ring[SCALES] = {{13, 0}, {3, 13}, {2, 16}, {2, 18}, {2, 20}};
+/* How many idle windows may wait before they go into M. */
+static const gint64 gap_max[SCALES] = {255, 255, 255, 255, 1};
 
-G_STATIC_ASSERT(sizeof(Block) == 328);
+G_STATIC_ASSERT(sizeof(Block) == 160);
 
-/* The windows of a moment. Each scale divides the next, all divide the day. */
-typedef struct {
-    gint64 at[SCALES];
-} Windows;
-
-static inline Windows windows_of(gint64 at_s)
+/* The code of R that a window opened under. The three minutes that stand contain all windows of
+ * 10 s: 13 of these begin in them, wherever the last one ends. */
+static inline guint16 rate_at(const Block *block, guint scale, gint64 window)
 {
-    Windows w;
-    w.at[0] = at_s / 10;
-    w.at[1] = w.at[0] / 6;
-    w.at[2] = w.at[1] / 5;
-    w.at[3] = w.at[2] / 6;
-    w.at[4] = w.at[3] / 6;
-    return w;
+    enum { MINUTE = 1 };
+    guint place = scale == 0 ? (guint)window % 18 / 6 : slot_of(scale, window) - ring[MINUTE].first;
+    return block->rate[place];
 }
 
-/* Divisions by constants cost little: a case for each. */
-static inline guint place_of(guint scale, gint64 window)
+static inline gboolean is_uniform(const Block *block, guint16 code)
 {
-    switch (scale) {
-    case 0:
-        return (guint)((guint64)window % 13);
-    case 1:
-        return (guint)((guint64)window % 3);
-    default:
-        return (guint)((guint64)window % 2);
+    guint other = 0;
+    for (guint place = 0; place < RATES; place++)
+        other |= (guint)block->rate[place] ^ code;
+    return other == 0;
+}
+
+/* --- counts -------------------------------------------------------------------------------- */
+
+#define SESSIONS  (CHANNELS * SLOTS) /* place of the uncapped counts */
+#define BYTE_FULL 255
+
+static inline Carry *carry_of(const Block *block, const Law *law)
+{
+    return block->carry != 0 ? pool_at(law->carries, block->carry) : NULL;
+}
+
+/* @carry: the block's, or NULL. */
+static inline guint32 count_at(const Block *block, const Carry *carry, guint place)
+{
+    return block->low[place] + (carry != NULL ? carry->high[place] * (BYTE_FULL + 1u) : 0);
+}
+
+static void count_up(Block *block, const Law *law, guint place)
+{
+    if (G_LIKELY(block->low[place] < BYTE_FULL)) {
+        block->low[place]++;
+        return;
     }
+    if (block->carry == 0)
+        block->carry = pool_take(law->carries);
+    guint16 *high = &carry_of(block, law)->high[place];
+    if (*high == G_MAXUINT16)
+        return;
+    block->low[place] = 0;
+    (*high)++;
 }
 
-static inline guint slot_of(guint scale, gint64 window)
+static void clear_count(Block *block, Carry *carry, guint place)
 {
-    return ring[scale].first + place_of(scale, window);
+    block->low[place] = 0;
+    if (carry != NULL)
+        carry->high[place] = 0;
 }
 
-static inline guint32 count_at(const Block *block, guint channel, guint slot)
+/* A carry that has become empty goes back. */
+static void settle_carry(Block *block, const Law *law)
 {
-    return slot < SHORT_SLOTS ? block->short_count[channel][slot]
-                              : block->long_count[channel][slot - SHORT_SLOTS];
+    static const Carry empty;
+    const Carry *carry = carry_of(block, law);
+    if (carry != NULL && memcmp(carry, &empty, sizeof empty) == 0)
+        block_drop(block, law->carries);
+}
+
+void block_drop(Block *block, Pool *carries)
+{
+    if (block->carry != 0)
+        pool_put(carries, block->carry);
+    block->carry = 0;
 }
 
 /* --- envelopes and their cells ------------------------------------------------------------ */
@@ -71,13 +99,6 @@ Level law_envelope(const Law *law, Channel channel, guint scale, gint64 day, gui
         m = MAX(m, ceiling);
     }
     return m;
-}
-
-static const gint64 windows_a_day[SCALES] = {8640, 1440, 288, 48, 8};
-
-static inline gint64 day_of(guint scale, gint64 window)
-{
-    return window / windows_a_day[scale];
 }
 
 /* The cell of a window that opened under R = @code. */
@@ -117,30 +138,38 @@ static inline const Cell *walk_to(Walk *walk, guint16 code, gint64 window)
 
 /* --- the ring ------------------------------------------------------------------------------ */
 
-static inline void load(const Block *block, guint channel, guint scale, double M[THETAS])
+static inline guint gap_of(const Block *block, guint scale)
 {
-    for (guint theta = 0; theta < THETAS; theta++)
-        M[theta] = (double)block->closed[channel][scale][theta];
+    return scale < GAPS ? block->gap[scale] : 0;
 }
 
-static inline void store(Block *block, guint channel, guint scale, const double M[THETAS])
+/* M before the first window that stands: what is closed, and the gap, which ends before @window and
+ * lies in one day. Rounded after the gap, so that it does not matter where a block that has always
+ * been idle began. */
+static inline void bring_up(const Block *block, Walk *walk, guint gap, guint16 code, gint64 window,
+                            double M[THETAS])
 {
-    for (guint theta = 0; theta < THETAS; theta++)
-        block->closed[channel][scale][theta] = (float)M[theta];
+    cell_load(block->closed[walk->channel][walk->scale], M);
+    if (gap == 0)
+        return;
+    cell_idle(walk_to(walk, code, window - 1), M, gap);
+    cell_round(M);
 }
 
-static inline void open_window(Block *block, guint scale, gint64 window, guint16 code)
+/* @n windows from @window on, in the place of those that left. */
+static void open_windows(Block *block, Carry *carry, guint scale, gint64 window, gint64 n,
+                         guint16 code)
 {
     guint slot = slot_of(scale, window);
-    block->rate[slot] = code;
-    for (guint channel = 0; channel < CHANNELS; channel++) {
-        if (slot < SHORT_SLOTS)
-            block->short_count[channel][slot] = 0;
-        else
-            block->long_count[channel][slot - SHORT_SLOTS] = 0;
+    for (; n > 0; n--) {
+        for (guint channel = 0; channel < CHANNELS; channel++)
+            clear_count(block, carry, channel * SLOTS + slot);
+        if (scale > 0)
+            block->rate[slot - ring[1].first] = code;
+        if (scale == LONG)
+            clear_count(block, carry, SESSIONS + slot - ring[LONG].first);
+        slot = next_slot(scale, slot);
     }
-    if (scale == LONG)
-        block->sessions[place_of(LONG, window)] = 0;
 }
 
 /* At 1:1 without a logarithm. */
@@ -151,76 +180,146 @@ static inline guint16 code_of(double r)
 
 void block_init(Block *block, const Law *law, gint64 at_s, double r)
 {
+    block_drop(block, law->carries);
     memset(block, 0, sizeof *block);
     block->newest_s = (guint32)at_s;
     block->r = (float)r;
     guint16 code = code_of(r);
     const Windows now = windows_of(at_s);
-    for (guint scale = 0; scale < SCALES; scale++) {
-        gint64 top = now.at[scale];
+    for (guint scale = 0; scale < SCALES; scale++)
         for (guint channel = 0; channel < CHANNELS; channel++)
-            store(block, channel, scale, cell_of(law, code, (Channel)channel, scale, top)->idle);
-        for (gint64 i = 0; i < ring[scale].windows; i++)
-            open_window(block, scale, top - i, code);
-    }
+            cell_store(cell_of(law, code, (Channel)channel, scale, now.at[scale])->idle,
+                       block->closed[channel][scale]);
+    for (guint place = 0; place < RATES; place++)
+        block->rate[place] = code;
 }
 
 /* --- time moves on ------------------------------------------------------------------------ */
 
-/* A block whose windows leave the ring. */
+/* A scale of a block whose windows leave the ring, one after the other. */
 typedef struct {
     Block *block;
     const Law *law;
-    Learned *learned; /* where they go: the law's, or what may become it */
-    gboolean first;   /* … and something has */
+    const Carry *carry; /* or NULL */
+    Learned *learned;   /* where they go: the law's, or what may become it */
+    gboolean *first;    /* … and something has */
+    Walk walk[CHANNELS];
+    guint scale, gap;
+    guint16 code;     /* of the present R, and of the windows of the gap */
+    gboolean uniform; /* … and of all that stand */
 } Closing;
 
-static void keep_window(Closing *c, Channel channel, guint scale, gint64 window, guint slot,
-                        guint32 n)
+static void keep_window(Closing *c, Channel channel, gint64 window, guint16 code, guint32 n)
 {
     const Thinning *thinning = c->law->book->thinning;
-    gint64 day = day_of(scale, window);
+    gint64 day = day_of(c->scale, window);
     if (day + 1 < (gint64)*c->law->day)
         return;
     if (c->law->learned == NULL) {
-        if (!learned_matters(thinning, channel, scale, c->block->rate[slot], n))
+        if (!learned_matters(thinning, channel, c->scale, code, n))
             return;
-        if (!c->first)
+        if (!*c->first)
             memset(c->learned, 0, sizeof *c->learned);
-        c->first = TRUE;
+        *c->first = TRUE;
     }
-    learned_window(thinning, c->learned, day, channel, scale, n);
+    learned_window(thinning, c->learned, day, channel, c->scale, n);
 }
 
-/* The windows first … first + n − 1 leave the ring, then @idle windows without a sighting. */
-static void close_windows(Closing *c, guint scale, gint64 first, gint64 n, gint64 idle,
-                          guint16 code)
+/* The gap, which ends before @window, goes into M. */
+static void close_gap(Closing *c, gint64 window)
 {
-    Block *block = c->block;
-    guint start = slot_of(scale, first), past = ring[scale].first + (guint)ring[scale].windows;
-    for (guint channel = 0; channel < CHANNELS; channel++) {
-        Walk walk = {.law = c->law, .channel = (Channel)channel, .scale = scale};
+    for (guint channel = 0; channel < CHANNELS && c->gap > 0; channel++) {
         double M[THETAS];
-        load(block, channel, scale, M);
-        for (guint i = 0, slot = start; i < n; i++) {
-            guint32 in_it = count_at(block, channel, slot);
-            cell_window(walk_to(&walk, block->rate[slot], first + i), M, in_it);
-            if (in_it > 0)
-                keep_window(c, (Channel)channel, scale, first + i, slot, in_it);
-            slot = slot + 1 == past ? ring[scale].first : slot + 1;
-        }
-        if (idle > 0)
-            cell_idle(walk_to(&walk, code, first + n), M, idle);
-        store(block, channel, scale, M);
+        bring_up(c->block, &c->walk[channel], c->gap, c->code, window, M);
+        cell_store(M, c->block->closed[channel][c->scale]);
     }
+    c->gap = 0;
+}
+
+/* @n windows from @window on, without a sighting, under the present R. A gap ends with the day, and
+ * with its room. */
+static void close_idle(Closing *c, gint64 window, gint64 n)
+{
+    gint64 a_day = windows_a_day[c->scale];
+    while (n > 0) {
+        gint64 tomorrow = window - window % a_day + a_day;
+        gint64 some = MIN(n, MIN(tomorrow - window, gap_max[c->scale] - c->gap));
+        c->gap += (guint)some;
+        window += some;
+        n -= some;
+        if (window == tomorrow || c->gap == gap_max[c->scale])
+            close_gap(c, window);
+    }
+}
+
+/* One with sightings, or of another R. */
+static void close_window(Closing *c, gint64 window, guint slot, guint16 code)
+{
+    for (guint channel = 0; channel < CHANNELS; channel++) {
+        guint32 n = count_at(c->block, c->carry, channel * SLOTS + slot);
+        double M[THETAS];
+        bring_up(c->block, &c->walk[channel], c->gap, c->code, window, M);
+        cell_window(walk_to(&c->walk[channel], code, window), M, n);
+        cell_store(M, c->block->closed[channel][c->scale]);
+        if (n > 0)
+            keep_window(c, (Channel)channel, window, code, n);
+    }
+    c->gap = 0;
+}
+
+static inline gboolean is_idle(const Closing *c, guint slot)
+{
+    const guint8 *low = c->block->low;
+    gboolean idle = (low[slot] | low[SLOTS + slot]) == 0;
+    return idle && (c->carry == NULL || (c->carry->high[slot] | c->carry->high[SLOTS + slot]) == 0);
+}
+
+/* The windows first … first + n − 1 leave the ring, then @beyond that never stood. */
+static void close_windows(Closing *c, gint64 first, gint64 n, gint64 beyond)
+{
+    guint slot = slot_of(c->scale, first);
+    gint64 idle = 0;
+    for (gint64 window = first; window < first + n; window++) {
+        guint16 code = c->uniform ? c->code : rate_at(c->block, c->scale, window);
+        if (code == c->code && is_idle(c, slot)) {
+            idle++;
+        } else {
+            close_idle(c, window - idle, idle);
+            close_window(c, window, slot, code);
+            idle = 0;
+        }
+        slot = next_slot(c->scale, slot);
+    }
+    close_idle(c, first + n - idle, idle + beyond);
+}
+
+static void closing_begin(Closing *c, guint scale)
+{
+    c->scale = scale;
+    c->gap = gap_of(c->block, scale);
+    for (guint channel = 0; channel < CHANNELS; channel++)
+        c->walk[channel] = (Walk){.law = c->law, .channel = (Channel)channel, .scale = scale};
+}
+
+static void closing_end(Closing *c)
+{
+    if (c->scale < GAPS)
+        c->block->gap[c->scale] = (guint8)c->gap;
 }
 
 gboolean block_advance(Block *block, const Law *law, gint64 at_s, Learned *out_first)
 {
     if (at_s <= (gint64)block->newest_s)
         return FALSE;
-    guint16 code = code_of((double)block->r);
-    Closing c = {block, law, law->learned != NULL ? law->learned : out_first, FALSE};
+    gboolean first = FALSE;
+    Carry *carry = carry_of(block, law);
+    Closing c = {.block = block,
+                 .law = law,
+                 .carry = carry,
+                 .learned = law->learned != NULL ? law->learned : out_first,
+                 .first = &first,
+                 .code = code_of((double)block->r)};
+    c.uniform = is_uniform(block, c.code);
     const Windows before = windows_of(block->newest_s), now = windows_of(at_s);
     for (guint scale = 0; scale < SCALES; scale++) {
         gint64 top = before.at[scale];
@@ -228,79 +327,85 @@ gboolean block_advance(Block *block, const Law *law, gint64 at_s, Learned *out_f
         if (steps == 0)
             break; /* a longer window did not end either */
         gint64 n = MIN(steps, ring[scale].windows);
-        close_windows(&c, scale, top - ring[scale].windows + 1, n, steps - n, code);
-        for (gint64 i = 0; i < n; i++)
-            open_window(block, scale, top + steps - i, code);
+        closing_begin(&c, scale);
+        close_windows(&c, top - ring[scale].windows + 1, n, steps - n);
+        closing_end(&c);
+        open_windows(block, carry, scale, top + steps - n + 1, n, c.code);
     }
     block->newest_s = (guint32)at_s;
-    return c.first;
+    settle_carry(block, law);
+    return first;
+}
+
+/* All gaps go into M: they were of the R that was. */
+static void close_gaps(Block *block, const Law *law)
+{
+    Closing c = {.block = block, .law = law, .code = code_of((double)block->r)};
+    const Windows newest = windows_of(block->newest_s);
+    for (guint scale = 0; scale < GAPS; scale++) {
+        closing_begin(&c, scale);
+        close_gap(&c, newest.at[scale] - ring[scale].windows + 1);
+        closing_end(&c);
+    }
 }
 
 void block_learn(const Block *block, const Law *law, gint64 day, Learned *into)
 {
+    const Carry *carry = carry_of(block, law);
     const Windows newest = windows_of(block->newest_s);
     for (guint scale = 0; scale < SCALES; scale++) {
         gint64 top = newest.at[scale];
         for (gint64 window = top; window > top - ring[scale].windows; window--)
             for (guint channel = 0; channel < CHANNELS; channel++)
                 if (day_of(scale, window) == day)
-                    learned_window(law->book->thinning, into, day, (Channel)channel, scale,
-                                   count_at(block, channel, slot_of(scale, window)));
+                    learned_window(
+                        law->book->thinning, into, day, (Channel)channel, scale,
+                        count_at(block, carry, channel * SLOTS + slot_of(scale, window)));
     }
 }
 
-gboolean block_thin(Block *block, double inverse_q)
+gboolean block_thin(Block *block, const Law *law, double inverse_q)
 {
     /* Rising, R follows slowly. Falling (a second exporter, a denser rate) it follows at once and
      * in every window that stands: a burst seen better must not be judged by what was expected of
      * worse eyes. Both err towards a larger envelope, which only lowers M. */
-    float r = block->r;
-    if ((float)inverse_q == r)
+    float before = block->r;
+    if ((float)inverse_q == before)
         return FALSE;
-    if (inverse_q < r) {
-        block->r = (float)inverse_q;
-        guint16 code = code_of((double)block->r);
-        for (guint slot = 0; slot < SLOTS; slot++)
-            block->rate[slot] = MIN(block->rate[slot], code);
-    } else {
-        block->r = (float)(r + (inverse_q - r) / 32);
+    float r = (float)(inverse_q < before ? inverse_q : before + (inverse_q - before) / 32);
+    guint16 code = code_of((double)r);
+    if (code != code_of((double)before)) {
+        close_gaps(block, law);
+        for (guint place = 0; place < RATES; place++)
+            block->rate[place] = MIN(block->rate[place], code);
     }
-    return block->r != r;
+    block->r = r;
+    return r != before;
 }
 
-static inline gboolean stands(guint scale, gint64 top, gint64 window)
-{
-    return window <= top && window > top - ring[scale].windows;
-}
-
-void block_count(Block *block, Channel channel, gint64 at_s)
+void block_count(Block *block, const Law *law, Channel channel, gint64 at_s)
 {
     const Windows newest = windows_of(block->newest_s), its = windows_of(at_s);
-    for (guint scale = 0; scale < SCALES; scale++) {
-        if (!stands(scale, newest.at[scale], its.at[scale]))
-            continue;
-        guint slot = slot_of(scale, its.at[scale]);
-        if (slot >= SHORT_SLOTS)
-            block->long_count[channel][slot - SHORT_SLOTS]++;
-        else if (block->short_count[channel][slot] < G_MAXUINT16)
-            block->short_count[channel][slot]++;
-    }
+    for (guint scale = 0; scale < SCALES; scale++)
+        if (stands(scale, newest.at[scale], its.at[scale]))
+            count_up(block, law, channel * SLOTS + slot_of(scale, its.at[scale]));
 }
 
-void block_count_session(Block *block, gint64 at_s)
+void block_count_session(Block *block, const Law *law, gint64 at_s)
 {
     gint64 window = windows_of(at_s).at[LONG];
     if (stands(LONG, windows_of(block->newest_s).at[LONG], window))
-        block->sessions[place_of(LONG, window)]++;
+        count_up(block, law, SESSIONS + place_of(LONG, window));
 }
 
 /* What one channel and scale is looked at for. */
 typedef struct {
     Walk walk;
     gint64 first_open, top, last; /* windows */
+    gboolean uniform;             /* all that stand opened under the present R */
     Peak *peak;
     Reach *reach; /* or NULL */
-    Lanes high[HALVES], log2_plus[HALVES];
+    Lanes high[HALVES], doubling[HALVES];
 } Survey;
 
 /* Windows of this cell are reckoned with. */
@@ -308,7 +413,7 @@ static void expect(Survey *s, const Cell *cell)
 {
     for (guint half = 0; half < HALVES; half++) {
         s->high[half] = lanes_max(s->high[half], lanes_of(cell->idle)[half]);
-        s->log2_plus[half] = lanes_max(s->log2_plus[half], lanes_of(cell->log2_plus)[half]);
+        s->doubling[half] = lanes_min(s->doubling[half], lanes_of(cell->doubling)[half]);
     }
 }
 
@@ -332,21 +437,24 @@ static void survey(Survey *s, const Block *block, guint16 code)
 {
     guint channel = s->walk.channel, scale = s->walk.scale;
     gint64 windows = ring[scale].windows;
-    guint slot = slot_of(scale, s->top + 1), past = ring[scale].first + (guint)windows;
+    guint slot = slot_of(scale, s->top + 1);
+    const Carry *carry = carry_of(block, s->walk.law);
     double M[THETAS];
     const Cell *expected = NULL;
-    load(block, channel, scale, M);
-    for (gint64 i = s->top - windows + 1; i <= s->top; i++) {
-        guint32 n = count_at(block, channel, slot);
-        const Cell *cell = walk_to(&s->walk, block->rate[slot], i);
+    gint64 first = s->top - windows + 1, first_open = MAX(first, s->first_open);
+    bring_up(block, &s->walk, gap_of(block, scale), code, first, M);
+    for (gint64 i = first; i <= s->top; i++) {
+        guint32 n = count_at(block, carry, channel * SLOTS + slot);
+        const Cell *cell = walk_to(&s->walk, s->uniform ? code : rate_at(block, scale, i), i);
         cell_window(cell, M, n);
-        if (i >= s->first_open) {
-            if (cell != expected)
-                expect(s, cell);
+        if (i >= first_open && cell != expected) {
+            expect(s, cell);
             expected = cell;
-            note(s, cell, M, n);
         }
-        slot = slot + 1 == past ? ring[scale].first : slot + 1;
+        /* One without a sighting lifts M at most to the idle state. */
+        if (i == first_open || (i > first_open && n > 0))
+            note(s, cell, M, n);
+        slot = next_slot(scale, slot);
     }
     const Cell *next = walk_to(&s->walk, code, s->last);
     cell_idle(next, M, s->last - s->top);
@@ -361,7 +469,7 @@ static void survey(Survey *s, const Block *block, guint16 code)
     if (s->reach == NULL)
         return;
     memcpy(s->reach->high[channel][scale], s->high, sizeof s->high);
-    memcpy(s->reach->log2_plus[channel][scale], s->log2_plus, sizeof s->log2_plus);
+    memcpy(s->reach->doubling[channel][scale], s->doubling, sizeof s->doubling);
 }
 
 void block_peak(const Block *block, const Law *law, PstPortPair pair, gint64 open_s, gint64 at_s,
@@ -371,12 +479,16 @@ void block_peak(const Block *block, const Law *law, PstPortPair pair, gint64 ope
     guint16 code = code_of((double)block->r);
     const Windows open = windows_of(open_s), newest = windows_of(block->newest_s);
     const Windows now = windows_of(at_s);
+    const Lanes endless = {HUGE_VAL, HUGE_VAL};
+    gboolean uniform = is_uniform(block, code);
     for (guint channel = 0; channel < CHANNELS; channel++)
         for (guint scale = 0; scale < SCALES; scale++) {
             Survey s = {.walk = {.law = law, .channel = (Channel)channel, .scale = scale},
                         .first_open = open.at[scale],
                         .top = newest.at[scale],
                         .last = now.at[scale],
+                        .uniform = uniform,
+                        .doubling = {endless, endless},
                         .peak = &peak,
                         .reach = out_reach};
             survey(&s, block, code);
@@ -403,17 +515,19 @@ guint32 reach_credit(const Reach *reach, double target)
             for (guint theta = 0; theta < THETAS; theta++) {
                 /* A bit too high costs a look too early. */
                 int high = above_log2(reach->high[channel][scale][theta]);
-                double need = (log2_target - high) / reach->log2_plus[channel][scale][theta];
+                double need = (log2_target - high) * reach->doubling[channel][scale][theta];
                 least = MIN(least, need);
             }
     /* The sighting that reaches the target must be looked at: one less, and one for rounding. */
     return least > 2 ? (guint32)(least - 2) : 0;
 }
 
-/* Highest sum of a window of 10800 s and the one before it; windows beyond the ring are empty. */
-static guint32 highest_pair(const Block *block, const guint32 in_window[2], gint64 open_s,
+/* Highest sum of a window of 10800 s and the one before it, counted at @first and the place beside;
+ * windows beyond the ring are empty. */
+static guint32 highest_pair(const Block *block, const Law *law, guint first_place, gint64 open_s,
                             gint64 at_s)
 {
+    const Carry *carry = carry_of(block, law);
     gint64 top = windows_of(block->newest_s).at[LONG];
     gint64 first = windows_of(open_s).at[LONG], last = windows_of(at_s).at[LONG];
     guint32 highest = 0;
@@ -421,18 +535,18 @@ static guint32 highest_pair(const Block *block, const guint32 in_window[2], gint
         guint32 sum = 0;
         for (gint64 j = i - 1; j <= i; j++)
             if (stands(LONG, top, j))
-                sum += in_window[place_of(LONG, j)];
+                sum += count_at(block, carry, first_place + place_of(LONG, j));
         highest = MAX(highest, sum);
     }
     return highest;
 }
 
-guint32 block_sessions(const Block *block, gint64 open_s, gint64 at_s)
+guint32 block_sessions(const Block *block, const Law *law, gint64 open_s, gint64 at_s)
 {
-    return highest_pair(block, block->sessions, open_s, at_s);
+    return highest_pair(block, law, SESSIONS, open_s, at_s);
 }
 
-guint32 block_destinations(const Block *block, gint64 open_s, gint64 at_s)
+guint32 block_destinations(const Block *block, const Law *law, gint64 open_s, gint64 at_s)
 {
-    return highest_pair(block, &block->long_count[CHANNEL_DESTINATIONS][2], open_s, at_s);
+    return highest_pair(block, law, CHANNEL_DESTINATIONS * SLOTS + ring[LONG].first, open_s, at_s);
 }

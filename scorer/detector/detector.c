@@ -24,18 +24,19 @@ static double certain(double seen, double sampling)
 }
 
 /* Sums over the pairs; q̄ is theirs weighted by what each saw. */
-static void count(const Block *const *blocks, gint64 open_s, gint64 at_s, Assessment *out)
+static void count(const Law *laws, const Block *const *blocks, gint64 open_s, gint64 at_s,
+                  Assessment *out)
 {
     double real = 0;
     for (guint pair = 0; pair < PST_PAIR_COUNT; pair++) {
         if (blocks[pair] == NULL)
             continue;
-        double n = block_sessions(blocks[pair], open_s, at_s);
+        double n = block_sessions(blocks[pair], &laws[pair], open_s, at_s);
         out->pairs |= 1u << pair;
         out->most = MAX(out->most, (double)blocks[pair]->r);
         out->seen += n;
         real += n * (double)blocks[pair]->r;
-        out->destinations += block_destinations(blocks[pair], open_s, at_s);
+        out->destinations += block_destinations(blocks[pair], &laws[pair], open_s, at_s);
     }
     out->sampling = out->seen > 0 ? real / out->seen : 1;
     out->low = certain(out->seen, out->sampling);
@@ -83,7 +84,7 @@ void detector_assess(const EngineConf *conf, const Standing *standing, const Law
             block_peak(blocks[pair], &laws[pair], (PstPortPair)pair, open_s, at_s, &out->peak,
                        &out->reach[pair]);
     out->evidence = evidence_of(out->peak.m_value);
-    count(blocks, open_s, at_s, out);
+    count(laws, blocks, open_s, at_s, out);
     out->gate = MAX(gate_height(conf, standing), certain(WITNESSES, out->sampling));
     out->gate_open = out->low >= out->gate;
     for (guint band = 0; band < PST_BAND_COUNT; band++) {

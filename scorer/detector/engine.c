@@ -83,7 +83,6 @@ Engine *engine_new(const EngineConf *conf, guint32 partition)
     engine->rules = rules_new((guint8)conf->v6_unit_len);
     engine->owners = owners_new();
     pool_init(&engine->episodes, sizeof(Episode));
-    pool_init(&engine->histories, sizeof(History));
     pool_init(&engine->learned, sizeof(Learned));
     pool_init(&engine->waiting, sizeof(Waiting));
     pool_init(&engine->inbound, sizeof(Inbound));
@@ -104,7 +103,6 @@ void engine_free(Engine *engine)
     g_clear_pointer(&engine->rules, rules_free);
     g_clear_pointer(&engine->owners, owners_free);
     pool_clear(&engine->episodes);
-    pool_clear(&engine->histories);
     pool_clear(&engine->learned);
     pool_clear(&engine->waiting);
     pool_clear(&engine->inbound);
@@ -310,7 +308,7 @@ static void visit_unit(gpointer user, guint32 id)
     history_tell(engine, unit);
     if (unit->episode != 0 || (gint64)unit->last_s + engine->conf.idle_s > now_s)
         return;
-    if (history_is_over(engine, unit, now_s / A_DAY_S)) {
+    if (history_is_over(unit, now_s / A_DAY_S)) {
         if (group_is(&unit->unit))
             neighbourhood_leave(engine, &unit->unit);
         history_forget(engine, unit);
@@ -427,7 +425,6 @@ static void fetch_rest(const Engine *engine, const Sighting *s)
     if (s->hint == 0)
         return;
     const Unit *unit = unit_table_at(engine->units, s->hint);
-    __builtin_prefetch(history_at(engine, unit));
     unit_table_prefetch_block(engine->units, unit, s->session.pair);
 }
 
@@ -544,9 +541,8 @@ const EngineStats *engine_stats(Engine *engine)
         .watermark_ns = watermark_ns(engine->watermark),
         .newest_ns = watermark_newest_ns(engine->watermark),
         .state_bytes = unit_table_bytes(engine->units) + pool_bytes(&engine->episodes) +
-                       pool_bytes(&engine->histories) + pool_bytes(&engine->learned) +
-                       pool_bytes(&engine->waiting) + pool_bytes(&engine->inbound) +
-                       novelty_bytes(engine->novelty),
+                       pool_bytes(&engine->learned) + pool_bytes(&engine->waiting) +
+                       pool_bytes(&engine->inbound) + novelty_bytes(engine->novelty),
     };
     memcpy(stats->fates, s->fates, sizeof stats->fates);
     return stats;

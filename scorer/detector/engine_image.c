@@ -5,7 +5,7 @@
 #include "postern/error.h"
 
 /* Grows whenever the layout or the meaning of any part changes. */
-#define LAYOUT G_GUINT64_CONSTANT(0x706f737465720003)
+#define LAYOUT G_GUINT64_CONSTANT(0x706f737465720004)
 
 typedef struct {
     guint64 layout; /* also tells byte order */
@@ -23,8 +23,8 @@ static void make_head(const EngineConf *conf, guint32 partition, Head *out)
     out->layout = LAYOUT;
     memcpy(&out->conf, conf, sizeof *conf);
     out->partition = partition;
-    const guint64 sizes[] = {sizeof(Unit),    sizeof(Block),   sizeof(Episode), sizeof(Exporter),
-                             sizeof(History), sizeof(Learned), sizeof(Waiting), sizeof(Inbound)};
+    const guint64 sizes[] = {sizeof(Unit),  sizeof(Block),   sizeof(Episode), sizeof(Exporter),
+                             sizeof(Carry), sizeof(Learned), sizeof(Waiting), sizeof(Inbound)};
     memcpy(out->sizes, sizes, sizeof sizes);
 }
 
@@ -39,7 +39,6 @@ static void write_state(const Engine *engine, Image *image)
     owners_write(engine->owners, image);
     unit_table_write(engine->units, image);
     pool_write(&engine->episodes, image);
-    pool_write(&engine->histories, image);
     pool_write(&engine->learned, image);
     pool_write(&engine->waiting, image);
     pool_write(&engine->inbound, image);
@@ -85,17 +84,10 @@ static gboolean exporters_are_whole(Engine *engine, const Unit *unit)
 
 static gboolean history_is_whole(const Engine *engine, const Unit *unit)
 {
-    if (unit->unit.addr.family == PST_AF_NONE)
-        return TRUE;
-    if (unit->history == 0 || unit->history > engine->histories.used)
-        return FALSE;
-    const History *h = history_at(engine, unit);
-    for (guint pair = 0; pair < PST_PAIR_COUNT; pair++) {
-        const Block *block = unit_table_block(engine->units, unit, (PstPortPair)pair);
-        if (h->learned[pair] > engine->learned.used ||
-            (block != NULL && block->learned != h->learned[pair]))
+    const History *h = &unit->history;
+    for (guint pair = 0; pair < PST_PAIR_COUNT; pair++)
+        if (h->learned[pair] > engine->learned.used)
             return FALSE;
-    }
     return h->waiting <= engine->waiting.used && h->inbound <= engine->inbound.used;
 }
 
@@ -125,10 +117,9 @@ static gboolean read_state(Engine *engine, PstCursor *from)
     return image_get(from, &engine->s, sizeof engine->s) &&
            watermark_read(engine->watermark, from) && rules_read(engine->rules, from) &&
            owners_read(engine->owners, from) && unit_table_read(engine->units, from) &&
-           pool_read(&engine->episodes, from) && pool_read(&engine->histories, from) &&
-           pool_read(&engine->learned, from) && pool_read(&engine->waiting, from) &&
-           pool_read(&engine->inbound, from) && novelty_read(engine->novelty, from) &&
-           pst_cursor_left(from) == 0 && is_whole(engine);
+           pool_read(&engine->episodes, from) && pool_read(&engine->learned, from) &&
+           pool_read(&engine->waiting, from) && pool_read(&engine->inbound, from) &&
+           novelty_read(engine->novelty, from) && pst_cursor_left(from) == 0 && is_whole(engine);
 }
 
 static gboolean is_same_head(const Head *a, const Head *b)

@@ -40,11 +40,10 @@ struct Engine {
     UnitTable *units;
     Rules *rules;
     Owners *owners;
-    Pool episodes;  /* Episode */
-    Pool histories; /* History, of every unit */
-    Pool learned;   /* Learned, of units whose mail could matter */
-    Pool waiting;   /* Waiting */
-    Pool inbound;   /* Inbound, of units that send and are sent to */
+    Pool episodes; /* Episode */
+    Pool learned;  /* Learned, of units whose mail could matter */
+    Pool waiting;  /* Waiting */
+    Pool inbound;  /* Inbound, of units that send and are sent to */
     /* Outputs not yet taken. */
     Activity *activity;
     GArray *verdicts;                     /* PstVerdict */

@@ -14,13 +14,6 @@
                        */
 #define STEPS_MAX 400 /* days made up for one by one */
 
-G_STATIC_ASSERT(sizeof(History) == 32);
-
-History *history_at(const Engine *engine, const Unit *unit)
-{
-    return pool_at(&engine->histories, unit->history);
-}
-
 static Learned *learned_of(const Engine *engine, const History *h, guint pair)
 {
     return h->learned[pair] != 0 ? pool_at(&engine->learned, h->learned[pair]) : NULL;
@@ -28,13 +21,11 @@ static Learned *learned_of(const Engine *engine, const History *h, guint pair)
 
 Learned *history_learn(Engine *engine, Unit *unit, PstPortPair pair)
 {
-    History *h = history_at(engine, unit);
-    Block *block = unit_table_block(engine->units, unit, pair);
+    History *h = &unit->history;
+    const Block *block = unit_table_block(engine->units, unit, pair);
     gboolean first = h->learned[pair] == 0;
     if (first)
         h->learned[pair] = pool_take(&engine->learned);
-    if (block != NULL)
-        block->learned = h->learned[pair];
     Learned *learned = learned_of(engine, h, pair);
     if (first) {
         learned->rate = block != NULL ? thinning_code((double)block->r) : 0;
@@ -48,8 +39,7 @@ Learned *history_learn(Engine *engine, Unit *unit, PstPortPair pair)
 void history_begin(Engine *engine, guint32 id, gint64 day, gint64 position)
 {
     Unit *unit = unit_table_at(engine->units, id);
-    unit->history = pool_take(&engine->histories);
-    History *h = history_at(engine, unit);
+    History *h = &unit->history;
     h->since = (guint32)CLAMP(position + 1, 0, G_MAXUINT32);
     h->day = h->first_day = h->mail_day = (guint16)day;
     h->flags = (guint8)HISTORY_MAIL(day);
@@ -60,16 +50,16 @@ void history_begin(Engine *engine, guint32 id, gint64 day, gint64 position)
 void history_mail(Engine *engine, guint32 id, gint64 day)
 {
     history_roll(engine, id, day);
-    History *h = history_at(engine, unit_table_at(engine->units, id));
+    History *h = &unit_table_at(engine->units, id)->history;
     if (day < (gint64)h->day - 1 || day > (gint64)h->day)
         return; /* read again after its row was: it stands in there */
     h->flags |= (guint8)HISTORY_MAIL(day);
     h->mail_day = (guint16)MAX(h->mail_day, day);
 }
 
-void history_withhold(Engine *engine, const Unit *unit, gint64 day)
+void history_withhold(Unit *unit, gint64 day)
 {
-    History *h = history_at(engine, unit);
+    History *h = &unit->history;
     if (day <= (gint64)h->day && day + 1 >= (gint64)h->day)
         h->flags |= (guint8)HISTORY_WITHHELD(day);
 }
@@ -95,9 +85,9 @@ static void tell_waiting(Engine *engine, const Unit *unit, const Waiting *w, Pst
 }
 
 /* Takes the unit's oldest waiting day out. */
-static void drop_oldest(Engine *engine, const Unit *unit, PstWaitingFate fate)
+static void drop_oldest(Engine *engine, Unit *unit, PstWaitingFate fate)
 {
-    History *h = history_at(engine, unit);
+    History *h = &unit->history;
     guint32 id = h->waiting;
     const Waiting *w = pool_at(&engine->waiting, id);
     tell_waiting(engine, unit, w, fate);
@@ -106,15 +96,15 @@ static void drop_oldest(Engine *engine, const Unit *unit, PstWaitingFate fate)
     pool_put(&engine->waiting, id);
 }
 
-static void drop_all(Engine *engine, const Unit *unit, PstWaitingFate fate)
+static void drop_all(Engine *engine, Unit *unit, PstWaitingFate fate)
 {
-    while (history_at(engine, unit)->waiting != 0)
+    while (unit->history.waiting != 0)
         drop_oldest(engine, unit, fate);
 }
 
-static Waiting *append_waiting(Engine *engine, const Unit *unit, guint32 unit_id, guint day)
+static Waiting *append_waiting(Engine *engine, Unit *unit, guint32 unit_id, guint day)
 {
-    History *h = history_at(engine, unit);
+    History *h = &unit->history;
     guint32 id = pool_take(&engine->waiting), *end = &h->waiting;
     while (*end != 0)
         end = &((Waiting *)pool_at(&engine->waiting, *end))->next;
@@ -142,7 +132,7 @@ static void withhold(Engine *engine, guint32 id, guint day, const DayData *data)
 
 static void learn(Engine *engine, Unit *unit, const DayData *data, guint age, gboolean reviewed)
 {
-    History *h = history_at(engine, unit);
+    History *h = &unit->history;
     for (guint pair = 0; pair < PST_PAIR_COUNT; pair++) {
         Learned *learned = learned_of(engine, h, pair);
         if (learned == NULL)
@@ -179,7 +169,7 @@ static gboolean is_confirmed(const History *h, gint64 day)
 static void settle_day(Engine *engine, guint32 id, gint64 day, const DayData *data)
 {
     Unit *unit = unit_table_at(engine->units, id);
-    History *h = history_at(engine, unit);
+    History *h = &unit->history;
     gboolean mail = (h->flags & HISTORY_MAIL(day)) != 0;
     gboolean withheld = (h->flags & HISTORY_WITHHELD(day)) != 0;
     h->flags &= (guint8) ~(HISTORY_MAIL(day) | HISTORY_WITHHELD(day));
@@ -200,7 +190,7 @@ static void settle_day(Engine *engine, guint32 id, gint64 day, const DayData *da
 static void learn_ripe(Engine *engine, Unit *unit, gint64 today)
 {
     for (;;) {
-        const History *h = history_at(engine, unit);
+        const History *h = &unit->history;
         if (h->waiting == 0)
             return;
         const Waiting *w = pool_at(&engine->waiting, h->waiting);
@@ -224,7 +214,7 @@ static double present_r(const Engine *engine, const Unit *unit)
 /* What the unit counts as today. */
 static void place_unit(Engine *engine, Unit *unit)
 {
-    const History *h = history_at(engine, unit);
+    const History *h = &unit->history;
     guint enough = present_r(engine, unit) >= KNOWN_THIN_R ? 1 : KNOWN_DAYS;
     unit->known = h->days >= enough || group_is(&unit->unit);
     unit->newcomer = unit->known && is_newcomer(h, h->day);
@@ -241,12 +231,12 @@ static guint16 pair_code(const Engine *engine, const Unit *unit, guint pair, con
 static void step_day(Engine *engine, guint32 id)
 {
     Unit *unit = unit_table_at(engine->units, id);
-    gint64 ended = history_at(engine, unit)->day, next = ended + 1;
+    gint64 ended = unit->history.day, next = ended + 1;
     for (guint pair = 0; pair < PST_PAIR_COUNT; pair++)
         judge_advance(engine, id, (PstPortPair)pair, next * A_DAY_S - 1);
     DayData data;
     memset(&data, 0, sizeof data);
-    History *h = history_at(engine, unit);
+    History *h = &unit->history;
     for (guint pair = 0; pair < PST_PAIR_COUNT; pair++) {
         Learned *learned = learned_of(engine, h, pair);
         if (learned == NULL)
@@ -268,7 +258,7 @@ static void step_day(Engine *engine, guint32 id)
 void history_roll(Engine *engine, guint32 id, gint64 day)
 {
     Unit *unit = unit_table_at(engine->units, id);
-    History *h = history_at(engine, unit);
+    History *h = &unit->history;
     if (day <= (gint64)h->day || day > G_MAXUINT16)
         return;
     if (day - h->day > STEPS_MAX)
@@ -291,7 +281,7 @@ static gint64 today_of(const Engine *engine)
 gboolean history_bring_up(Engine *engine, guint32 id)
 {
     gint64 today = today_of(engine);
-    if ((gint64)history_at(engine, unit_table_at(engine->units, id))->day > today)
+    if ((gint64)unit_table_at(engine->units, id)->history.day > today)
         return engine->input_is_new;
     history_roll(engine, id, today);
     return TRUE;
@@ -301,7 +291,7 @@ gboolean history_bring_up(Engine *engine, guint32 id)
  * log is read again, the row must know of it. */
 static void tell_early(Engine *engine, Unit *unit)
 {
-    if ((gint64)history_at(engine, unit)->day > today_of(engine))
+    if ((gint64)unit->history.day > today_of(engine))
         history_tell(engine, unit);
 }
 
@@ -329,7 +319,7 @@ void history_false_positive(Engine *engine, guint32 id)
     if (!history_bring_up(engine, id))
         return;
     Unit *unit = unit_table_at(engine->units, id);
-    History *h = history_at(engine, unit);
+    History *h = &unit->history;
     gint64 today = h->day;
     while (h->waiting != 0) {
         const Waiting *w = pool_at(&engine->waiting, h->waiting);
@@ -346,11 +336,8 @@ void history_false_positive(Engine *engine, guint32 id)
 
 static void unlearn(Engine *engine, Unit *unit)
 {
-    History *h = history_at(engine, unit);
+    History *h = &unit->history;
     for (guint pair = 0; pair < PST_PAIR_COUNT; pair++) {
-        Block *block = unit_table_block(engine->units, unit, (PstPortPair)pair);
-        if (block != NULL)
-            block->learned = 0;
         if (h->learned[pair] != 0)
             pool_put(&engine->learned, h->learned[pair]);
         h->learned[pair] = 0;
@@ -364,7 +351,7 @@ void history_confirmed(Engine *engine, guint32 id)
     if (!history_bring_up(engine, id))
         return;
     Unit *unit = unit_table_at(engine->units, id);
-    History *h = history_at(engine, unit);
+    History *h = &unit->history;
     drop_all(engine, unit, PST_WAITING_CONFIRMED);
     if ((h->flags & HISTORY_LENIENT) && is_newcomer(h, h->day))
         unlearn(engine, unit);
@@ -389,13 +376,12 @@ static void let_go(Engine *engine, Unit *unit)
 {
     unlearn(engine, unit);
     inbound_forget(engine, unit);
-    pool_put(&engine->histories, unit->history);
-    unit->history = 0;
+    memset(&unit->history, 0, sizeof unit->history);
 }
 
 void history_drop(Engine *engine, Unit *unit)
 {
-    History *h = history_at(engine, unit);
+    History *h = &unit->history;
     while (h->waiting != 0) { /* in silence: they stand in the database */
         guint32 id = h->waiting;
         h->waiting = ((const Waiting *)pool_at(&engine->waiting, id))->next;
@@ -407,14 +393,14 @@ void history_drop(Engine *engine, Unit *unit)
 void history_forget(Engine *engine, Unit *unit)
 {
     drop_all(engine, unit, PST_WAITING_DROPPED);
-    if (history_at(engine, unit)->written_day != 0 && engine->envelope_rows != NULL)
+    if (unit->history.written_day != 0 && engine->envelope_rows != NULL)
         queue_row(engine, unit)->gone = TRUE;
     let_go(engine, unit);
 }
 
-gboolean history_is_over(const Engine *engine, const Unit *unit, gint64 day)
+gboolean history_is_over(const Unit *unit, gint64 day)
 {
-    const History *h = history_at(engine, unit);
+    const History *h = &unit->history;
     gboolean nothing = h->days == 0 && h->waiting == 0 && h->confirmed_day == 0 &&
                        (h->flags & (HISTORY_MAIL(0) | HISTORY_MAIL(1))) == 0;
     gint64 memory = h->days < KNOWN_DAYS ? STRANGE_DAYS : MEMORY_DAYS;
@@ -440,7 +426,7 @@ static void show_learned(const Engine *engine, const Learned *learned, gint64 da
 
 void history_tell(Engine *engine, Unit *unit)
 {
-    History *h = history_at(engine, unit);
+    History *h = &unit->history;
     if (!(h->flags & HISTORY_DIRTY))
         return;
     h->flags &= (guint8)~HISTORY_DIRTY;
@@ -488,7 +474,7 @@ static void restore_learned(const Engine *engine, const PstLearned *row, Learned
 void history_restore(Engine *engine, guint32 id, const PstEnvelope *row)
 {
     Unit *unit = unit_table_at(engine->units, id);
-    History *h = history_at(engine, unit);
+    History *h = &unit->history;
     h->since = (guint32)CLAMP(row->since + 1, 0, G_MAXUINT32);
     h->day = h->written_day = (guint16)row->day;
     h->first_day = (guint16)row->first_day;
@@ -505,7 +491,7 @@ void history_restore(Engine *engine, guint32 id, const PstEnvelope *row)
 
 void history_restore_waiting(Engine *engine, guint32 id, const PstWaitingDay *row)
 {
-    const Unit *unit = unit_table_at(engine->units, id);
+    Unit *unit = unit_table_at(engine->units, id);
     DayData *data = &append_waiting(engine, unit, id, row->day)->data;
     for (guint pair = 0; pair < PST_PAIR_COUNT; pair++) {
         data->rate[pair] = thinning_code(row->sampling[pair]);

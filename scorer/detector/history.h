@@ -21,26 +21,6 @@
 #define WAITING_DAYS  7
 #define KNOWN_DAYS    3
 
-/* Bits of History.flags; MAIL and WITHHELD by the day's parity. */
-#define HISTORY_MAIL(day)     (1u << parity_of(day))
-#define HISTORY_WITHHELD(day) (4u << parity_of(day))
-#define HISTORY_LENIENT       16u /* withheld data of a newcomer were learned */
-#define HISTORY_DIRTY         32u /* differs from its row in the database */
-
-/* Made zeroed. Days are counted from 1970. */
-typedef struct {
-    guint32 since;               /* position of its first sighting + 1; 0: before the log */
-    guint16 day;                 /* in force */
-    guint16 first_day, mail_day; /* with mail: first, newest */
-    guint16 confirmed_day;       /* newest; 0: none */
-    guint16 written_day;         /* `day` when its row was told last */
-    guint8 days;                 /* with mail, learned; up to KNOWN_DAYS */
-    guint8 flags;
-    guint32 waiting; /* id of its oldest waiting day; 0: none */
-    guint32 inbound; /* id; 0: none */
-    guint32 learned[PST_PAIR_COUNT];
-} History;
-
 /* A day that waits. */
 typedef struct {
     guint32 unit; /* first, so that a free element is known by in_use */
@@ -50,8 +30,6 @@ typedef struct {
     DayData data;
 } Waiting;
 
-History *history_at(const Engine *engine, const Unit *unit);
-
 /* The unit's first sighting. */
 void history_begin(Engine *engine, guint32 id, gint64 day, gint64 position);
 /* The unit sent on @day; brings it to that day. */
@@ -59,7 +37,7 @@ void history_mail(Engine *engine, guint32 id, gint64 day);
 /* Brings the unit to @day, if it is not there yet. */
 void history_roll(Engine *engine, guint32 id, gint64 day);
 /* Evidence reached watch on @day. */
-void history_withhold(Engine *engine, const Unit *unit, gint64 day);
+void history_withhold(Unit *unit, gint64 day);
 /* Makes a place for what is learned of a pair. */
 Learned *history_learn(Engine *engine, Unit *unit, PstPortPair pair);
 
@@ -77,7 +55,7 @@ void history_confirmed(Engine *engine, guint32 id);
 void history_forget(Engine *engine, Unit *unit);
 void history_drop(Engine *engine, Unit *unit);
 /* TRUE: silent for so long, or so little, that nothing need be kept at @day. */
-gboolean history_is_over(const Engine *engine, const Unit *unit, gint64 day);
+gboolean history_is_over(const Unit *unit, gint64 day);
 
 /* A unit from its row, which is held already; a day that waits. */
 void history_restore(Engine *engine, guint32 id, const PstEnvelope *row);

@@ -34,7 +34,7 @@ static float faded(float x, gint64 age_s, gint64 half_life_s)
 
 static Inbound *inbound_of(const Engine *engine, const Unit *unit)
 {
-    guint32 id = history_at(engine, unit)->inbound;
+    guint32 id = unit->history.inbound;
     return id != 0 ? pool_at(&engine->inbound, id) : NULL;
 }
 
@@ -43,7 +43,7 @@ void inbound_take(Engine *engine, const Sighting *s)
     guint32 id = unit_table_find(engine->units, &s->unit, s->unit_hash);
     if (id == 0)
         return;
-    History *h = history_at(engine, unit_table_at(engine->units, id));
+    History *h = &unit_table_at(engine->units, id)->history;
     if (!novelty_see(engine->novelty, s->key_session, s->at_s))
         return;
     if (h->inbound == 0) {
@@ -85,9 +85,9 @@ double inbound_served(const Engine *engine, const Unit *unit, gint64 at_s)
     return in != NULL ? (double)faded(in->served, at_s - in->served_s, A_DAY_S) : 0;
 }
 
-void inbound_forget(Engine *engine, const Unit *unit)
+void inbound_forget(Engine *engine, Unit *unit)
 {
-    History *h = history_at(engine, unit);
+    History *h = &unit->history;
     if (h->inbound != 0)
         pool_put(&engine->inbound, h->inbound);
     h->inbound = 0;

@@ -26,4 +26,4 @@ void inbound_take(Engine *engine, const Sighting *s);
 gboolean inbound_excuse(Engine *engine, const Unit *unit, gint64 at_s);
 /* Clients that sent through the unit's submission ports, about a day's. */
 double inbound_served(const Engine *engine, const Unit *unit, gint64 at_s);
-void inbound_forget(Engine *engine, const Unit *unit);
+void inbound_forget(Engine *engine, Unit *unit);

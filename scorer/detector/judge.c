@@ -25,23 +25,15 @@ void judge_unit(const Engine *engine, guint32 id, Judged *out)
     };
     Level ceiling = unit->exempt ? thinning_level(out->standing.ceiling) : LEVEL_NONE;
     for (guint pair = 0; pair < PST_PAIR_COUNT; pair++) {
-        Block *block = unit_table_block(engine->units, unit, (PstPortPair)pair);
-        Learned *learned = NULL;
-        if (block != NULL && block->learned != 0)
-            learned = pool_at(&engine->learned, block->learned);
-        out->block[pair] = block;
-        out->law[pair] =
-            (Law){engine->cells, unit->known, ceiling, learned, &history_at(engine, unit)->day};
+        guint32 learned = unit->history.learned[pair];
+        out->block[pair] = unit_table_block(engine->units, unit, (PstPortPair)pair);
+        out->law[pair] = (Law){.book = engine->cells,
+                               .known = unit->known,
+                               .ceiling = ceiling,
+                               .learned = learned != 0 ? pool_at(&engine->learned, learned) : NULL,
+                               .day = &unit->history.day,
+                               .carries = unit_table_carries(engine->units)};
     }
-}
-
-/* Cells to the idle state and windows empty; what was learned stays. */
-static void begin_cells(Judged *j, PstPortPair pair, gint64 at_s)
-{
-    Block *block = j->block[pair];
-    guint32 learned = block->learned;
-    block_init(block, &j->law[pair], at_s, (double)block->r);
-    block->learned = learned;
 }
 
 void judge_open(Engine *engine, guint32 id, const Sighting *s, Judged *out)
@@ -54,16 +46,8 @@ void judge_open(Engine *engine, guint32 id, const Sighting *s, Judged *out)
         unit->credit = 0;
     }
     judge_unit(engine, id, out);
-    if (!first)
-        return;
-    block_init(out->block[pair], &out->law[pair], s->at_s, s->inverse_q);
-    guint32 learned = history_at(engine, unit)->learned[pair];
-    if (learned != 0) {
-        /* It was silent for so long that its cells were given up: they begin under its envelope. */
-        out->block[pair]->learned = learned;
-        judge_unit(engine, id, out);
-        begin_cells(out, pair, s->at_s);
-    }
+    if (first)
+        block_init(out->block[pair], &out->law[pair], s->at_s, s->inverse_q);
 }
 
 static void advance(Engine *engine, Judged *j, PstPortPair pair, gint64 at_s)
@@ -104,12 +88,13 @@ static void assess(const Engine *engine, Judged *j, gint64 open_s, gint64 at_s, 
 void judge_restart(Engine *engine, Judged *j)
 {
     for (guint pair = 0; pair < PST_PAIR_COUNT; pair++) {
-        if (j->block[pair] == NULL)
+        Block *block = j->block[pair];
+        if (block == NULL)
             continue;
-        gint64 newest_s = j->block[pair]->newest_s;
+        gint64 newest_s = block->newest_s;
         /* What stands in the ring is no less usual for it: it leaves as if time had moved on. */
         advance(engine, j, (PstPortPair)pair, newest_s + RING_S);
-        begin_cells(j, (PstPortPair)pair, newest_s);
+        block_init(block, &j->law[pair], newest_s, (double)block->r);
     }
     j->unit->credit = 0;
 }
@@ -299,8 +284,8 @@ static void cross(Engine *engine, const Judged *j, Episode *episode, const Asses
     crossing->sampling = now->sampling;
     crossing->gate = now->gate;
     crossing->usual = usual_most(engine, j, &now->peak, s->at_s);
-    history_withhold(engine, j->unit, episode->first_ns / PST_NS_PER_S / A_DAY_S);
-    history_withhold(engine, j->unit, s->at_s / A_DAY_S);
+    history_withhold(j->unit, episode->first_ns / PST_NS_PER_S / A_DAY_S);
+    history_withhold(j->unit, s->at_s / A_DAY_S);
     crossing->evidence = now->evidence;
     crossing->score = now->score;
     crossing->low = now->low;
@@ -368,15 +353,16 @@ static void look(Engine *engine, Judged *j, const Sighting *s)
 void judge_score(Engine *engine, Judged *j, const Sighting *s)
 {
     Block *block = j->block[s->session.pair];
+    const Law *law = &j->law[s->session.pair];
     advance(engine, j, s->session.pair, s->at_s);
-    if (block_thin(block, s->inverse_q))
+    if (block_thin(block, law, s->inverse_q))
         j->unit->credit = 0;
     if (s->new_s && !s->excused)
-        block_count(block, CHANNEL_SESSIONS, s->at_s);
+        block_count(block, law, CHANNEL_SESSIONS, s->at_s);
     if (s->new_d && !s->excused)
-        block_count(block, CHANNEL_DESTINATIONS, s->at_s);
+        block_count(block, law, CHANNEL_DESTINATIONS, s->at_s);
     if (s->new_session)
-        block_count_session(block, s->at_s);
+        block_count_session(block, law, s->at_s);
     if (j->unit->episode != 0) {
         count_totals(engine, j, s);
         judge_add(engine, j, s);
@@ -416,7 +402,7 @@ void judge_tick(Engine *engine, guint32 id, gint64 now_s)
     episode->highest_score = MAX(episode->highest_score, now.score);
     if (now.evidence >= engine->conf.band_at[PST_BAND_WATCH]) {
         episode->quiet_s = 0;
-        history_withhold(engine, j.unit, now_s / A_DAY_S);
+        history_withhold(j.unit, now_s / A_DAY_S);
     }
     if (now.evidence >= engine->conf.band_at[PST_BAND_WATCH])
         return;

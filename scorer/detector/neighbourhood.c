@@ -78,8 +78,8 @@ static void look_at(const Engine *engine, guint32 id, gint64 at_s, Member *out)
         const Block *block = out->j.block[pair];
         if (block == NULL)
             continue;
-        out->seen += block_sessions(block, open_s, at_s);
-        out->destinations += block_destinations(block, open_s, at_s);
+        out->seen += block_sessions(block, &out->j.law[pair], open_s, at_s);
+        out->destinations += block_destinations(block, &out->j.law[pair], open_s, at_s);
         /* Two windows may stand. */
         Level usual = law_envelope(&out->j.law[pair], CHANNEL_SESSIONS, LONGEST, at_s / A_DAY_S,
                                    thinning_code((double)block->r));
@@ -157,7 +157,7 @@ void neighbourhood_end(Engine *engine, const Judged *j, Episode *episode)
 
 gboolean neighbourhood_is_silent(const Engine *engine, const Judged *j)
 {
-    const History *h = history_at(engine, j->unit);
+    const History *h = &j->unit->history;
     gboolean young = (gint64)h->first_day < engine->s.born_s / A_DAY_S + NEWCOMER_DAYS;
     return h->days < KNOWN_DAYS && young;
 }

@@ -19,11 +19,12 @@ struct UnitTable {
     guint32 walk_hand;
     Pool units;
     Pool blocks;
+    Pool carries;
     Place *index;
     guint32 mask;
 };
 
-G_STATIC_ASSERT(sizeof(Unit) == 72);
+G_STATIC_ASSERT(sizeof(Unit) == 100);
 
 static gsize index_bytes(guint32 mask)
 {
@@ -44,6 +45,7 @@ UnitTable *unit_table_new(const guint64 key[2], guint32 max_units)
     table->max_units = max_units;
     pool_init(&table->units, sizeof(Unit));
     pool_init(&table->blocks, sizeof(Block));
+    pool_init(&table->carries, sizeof(Carry));
     table->mask = 1023;
     table->index = index_new(table->mask);
     return table;
@@ -55,6 +57,7 @@ void unit_table_free(UnitTable *table)
         return;
     pool_clear(&table->units);
     pool_clear(&table->blocks);
+    pool_clear(&table->carries);
     pages_free(table->index, index_bytes(table->mask));
     g_free(table);
 }
@@ -80,18 +83,22 @@ void unit_table_prefetch_place(const UnitTable *table, guint64 hash)
     __builtin_prefetch(&table->index[(guint32)hash & table->mask]);
 }
 
+static inline void fetch(const guint8 *data, gsize len)
+{
+    for (gsize at = 0; at < len; at += 64)
+        __builtin_prefetch(data + at, 1);
+    __builtin_prefetch(data + len - 1, 1);
+}
+
 void unit_table_prefetch(const UnitTable *table, guint32 id)
 {
-    const guint8 *unit = pool_at(&table->units, id);
-    __builtin_prefetch(unit, 1);
-    __builtin_prefetch(unit + sizeof(Unit) - 1, 1);
+    fetch(pool_at(&table->units, id), sizeof(Unit));
 }
 
 void unit_table_prefetch_block(const UnitTable *table, const Unit *unit, PstPortPair pair)
 {
-    const guint8 *block = (const guint8 *)unit_table_block(table, unit, pair);
-    for (gsize at = 0; block != NULL && at < sizeof(Block); at += 64)
-        __builtin_prefetch(block + at, 1);
+    if (unit->block[pair] != 0)
+        fetch(pool_at(&table->blocks, unit->block[pair]), sizeof(Block));
 }
 
 Block *unit_table_add_block(UnitTable *table, Unit *unit, PstPortPair pair)
@@ -99,6 +106,11 @@ Block *unit_table_add_block(UnitTable *table, Unit *unit, PstPortPair pair)
     g_assert(unit->block[pair] == 0);
     unit->block[pair] = pool_take(&table->blocks);
     return pool_at(&table->blocks, unit->block[pair]);
+}
+
+Pool *unit_table_carries(UnitTable *table)
+{
+    return &table->carries;
 }
 
 guint32 unit_table_find(const UnitTable *table, const PstUnit *unit, guint64 hash)
@@ -170,8 +182,11 @@ static void unindex(UnitTable *table, guint32 at)
 void unit_table_drop_blocks(UnitTable *table, Unit *unit)
 {
     for (guint pair = 0; pair < PST_PAIR_COUNT; pair++) {
-        if (unit->block[pair] != 0)
-            pool_put(&table->blocks, unit->block[pair]);
+        Block *block = unit_table_block(table, unit, (PstPortPair)pair);
+        if (block == NULL)
+            continue;
+        block_drop(block, &table->carries);
+        pool_put(&table->blocks, unit->block[pair]);
         unit->block[pair] = 0;
     }
 }
@@ -226,7 +241,8 @@ guint32 unit_table_places(const UnitTable *table)
 
 gsize unit_table_bytes(const UnitTable *table)
 {
-    return pool_bytes(&table->units) + pool_bytes(&table->blocks) + index_bytes(table->mask);
+    return pool_bytes(&table->units) + pool_bytes(&table->blocks) + pool_bytes(&table->carries) +
+           index_bytes(table->mask);
 }
 
 void unit_table_write(const UnitTable *table, Image *image)
@@ -235,6 +251,19 @@ void unit_table_write(const UnitTable *table, Image *image)
     image_put(image, hands, sizeof hands);
     pool_write(&table->units, image);
     pool_write(&table->blocks, image);
+    pool_write(&table->carries, image);
+}
+
+static gboolean blocks_are_whole(const UnitTable *table, const Unit *unit)
+{
+    for (guint pair = 0; pair < PST_PAIR_COUNT; pair++) {
+        if (unit->block[pair] > table->blocks.used)
+            return FALSE;
+        const Block *block = unit_table_block(table, unit, (PstPortPair)pair);
+        if (block != NULL && block->carry > table->carries.used)
+            return FALSE;
+    }
+    return TRUE;
 }
 
 /* The index is made again: only finding depends on it, and that not on its order. */
@@ -242,7 +271,7 @@ gboolean unit_table_read(UnitTable *table, PstCursor *from)
 {
     guint32 hands[2];
     if (!image_get(from, hands, sizeof hands) || !pool_read(&table->units, from) ||
-        !pool_read(&table->blocks, from))
+        !pool_read(&table->blocks, from) || !pool_read(&table->carries, from))
         return FALSE;
     table->evict_hand = hands[0];
     table->walk_hand = hands[1];
@@ -252,9 +281,8 @@ gboolean unit_table_read(UnitTable *table, PstCursor *from)
         const Unit *unit = unit_table_at(table, id);
         if (unit->unit.addr.family == PST_AF_NONE)
             continue;
-        for (guint pair = 0; pair < PST_PAIR_COUNT; pair++)
-            if (unit->block[pair] > table->blocks.used)
-                return FALSE;
+        if (!blocks_are_whole(table, unit))
+            return FALSE;
         index_id(table, id, (guint32)unit_table_hash(table, &unit->unit));
     }
     return TRUE;

@@ -10,20 +10,23 @@ static EngineConf conf;
 static Thinning *thinning;
 static CellBook *book;
 static const guint16 today = DAY_S / A_DAY_S;
+static Pool carries;
 static Law law;
 
 static void make(void)
 {
+    pool_init(&carries, sizeof(Carry));
     engine_conf_init(&conf);
     thinning = thinning_new(&conf);
     book = cell_book_new(thinning);
-    law = (Law){.book = book, .ceiling = LEVEL_NONE, .day = &today};
+    law = (Law){.book = book, .ceiling = LEVEL_NONE, .day = &today, .carries = &carries};
 }
 
 static void drop(void)
 {
     cell_book_free(book);
     thinning_free(thinning);
+    pool_clear(&carries);
 }
 
 TestSuite(channel, .init = make, .fini = drop);
@@ -215,16 +218,55 @@ static Peak peak_at(const Block *block, gint64 open_s, gint64 at_s)
 static void sight(Block *block, gint64 at_s)
 {
     (void)block_advance(block, &law, at_s, &(Learned){0});
-    block_count(block, CHANNEL_SESSIONS, at_s);
-    block_count(block, CHANNEL_DESTINATIONS, at_s);
-    block_count_session(block, at_s);
+    block_count(block, &law, CHANNEL_SESSIONS, at_s);
+    block_count(block, &law, CHANNEL_DESTINATIONS, at_s);
+    block_count_session(block, &law, at_s);
 }
 
-Test(channel, block_equals_the_plain_recursion_window_by_window)
+static const gint64 ring[SCALES] = {13, 3, 2, 2, 2};
+
+/* M of a block before its oldest window that stands; @cell of the gap. */
+static void before_ring(const Block *block, Channel channel, guint scale, const Cell *cell,
+                        double M[THETAS])
 {
-    /* One scale, followed by hand over an hour with gaps of all sizes. */
+    cell_load(block->closed[channel][scale], M);
+    cell_idle(cell, M, scale < GAPS ? block->gap[scale] : 0);
+}
+
+/* The least that is kept of M when it is rounded @times. */
+static void round_at_worst(double M[THETAS], gint64 times)
+{
+    for (; times > 0; times--)
+        for (guint theta = 0; theta < THETAS; theta++)
+            M[theta] = MAX(0, (1 - 0x1p-10) * M[theta] - 0x1p-24);
+}
+
+/* The plain recursion in double, and the least that roundings may leave of it. All steps are
+ * monotone in M, and a rounding costs most at the end of an idle run, so the block lies between. */
+typedef struct {
+    double most[THETAS], least[THETAS];
+} Bounds;
+
+static void bounds_window(Bounds *b, const Cell *cell, guint32 n)
+{
+    cell_window(cell, b->most, n);
+    cell_window(cell, b->least, n);
+    round_at_worst(b->least, 1);
+}
+
+/* M is rounded after a run, at midnight, and each 255 windows; of the longest after each. */
+static void bounds_idle(Bounds *b, guint scale, const Cell *cell, gint64 k)
+{
+    cell_idle(cell, b->most, k);
+    cell_idle(cell, b->least, k);
+    round_at_worst(b->least, scale < GAPS && k > 0 ? 2 + k / 255 : k);
+}
+
+Test(channel, block_equals_the_plain_recursion_but_for_what_is_rounded_down)
+{
+    /* One scale after the other, followed by hand with gaps of all sizes. */
     for (guint scale = 0; scale < SCALES; scale++) {
-        Block block;
+        Block block = {0};
         Dice dice = {scale + 5};
         gint64 tau = scale_tau_s[scale], at = DAY_S;
         block_init(&block, &law, at, 1);
@@ -234,8 +276,10 @@ Test(channel, block_equals_the_plain_recursion_window_by_window)
         cr_assert_float_eq(thinning_of_level(envelope), m, 1e-3 * m);
         /* Cells stand at every fourth level, the next above. */
         cell_make(scale, thinning_of_level((Level)(4 * ceil(envelope / 4.0))), &cell);
-        double M[THETAS];
-        memcpy(M, cell.idle, sizeof M);
+        Bounds bounds;
+        memcpy(bounds.most, cell.idle, sizeof bounds.most);
+        memcpy(bounds.least, cell.idle, sizeof bounds.least);
+        round_at_worst(bounds.least, 1);
         gint64 window = at / tau;
         guint32 n = 0;
         /* The block starts with its ring of empty windows; so does this. */
@@ -244,30 +288,124 @@ Test(channel, block_equals_the_plain_recursion_window_by_window)
                                                              : dice_next(&dice) % 5);
             at += step;
             if (at / tau != window) {
-                cell_window(&cell, M, n);
-                cell_idle(&cell, M, at / tau - window - 1);
+                bounds_window(&bounds, &cell, n);
+                bounds_idle(&bounds, scale, &cell, at / tau - window - 1);
                 window = at / tau;
                 n = 0;
             }
             sight(&block, at);
             n++;
         }
-        cell_window(&cell, M, n);
-        /* All windows with sightings leave the ring: the block's closed M is what is by hand. */
-        static const gint64 ring[SCALES] = {13, 3, 2, 2, 2};
-        (void)block_advance(&block, &law, at + 100 * tau, &(Learned){0});
-        cell_idle(&cell, M, (at + 100 * tau) / tau - window - ring[scale]);
+        /* The last window leaves the ring, nothing after it. */
+        bounds_window(&bounds, &cell, n);
+        (void)block_advance(&block, &law, (window + ring[scale]) * tau, &(Learned){0});
+        double M[THETAS];
+        before_ring(&block, CHANNEL_SESSIONS, scale, &cell, M);
         for (guint theta = 0; theta < THETAS; theta++) {
-            double closed = (double)block.closed[CHANNEL_SESSIONS][scale][theta];
-            cr_assert_float_eq(closed, M[theta], 1e-4 * M[theta], "scale %u θ %u: %g, by hand %g",
-                               scale, theta, closed, M[theta]);
+            cr_assert_leq(M[theta], bounds.most[theta] * (1 + 1e-9), "scale %u θ %u: %g of %g",
+                          scale, theta, M[theta], bounds.most[theta]);
+            cr_assert_geq(M[theta], bounds.least[theta] * (1 - 1e-9), "scale %u θ %u: %g of %g",
+                          scale, theta, M[theta], bounds.least[theta]);
         }
+    }
+}
+
+Test(channel, what_is_kept_of_m_is_rounded_down)
+{
+    Dice dice = {3};
+    for (guint i = 0; i < 20000; i++) {
+        double M[THETAS], kept[THETAS], round[THETAS];
+        Kept closed[THETAS];
+        for (guint theta = 0; theta < THETAS; theta++)
+            M[theta] = round[theta] = MIN(CELL_MAX, pow(2, dice_unit(&dice) * 75 - 35));
+        cell_store(M, closed);
+        cell_load(closed, kept);
+        cell_round(round);
+        for (guint theta = 0; theta < THETAS; theta++) {
+            cr_assert_leq(kept[theta], M[theta]);
+            cr_assert_gt(kept[theta], (1 - 0x1p-10) * M[theta] - 0x1p-24);
+            cr_assert_eq(kept[theta], round[theta]);
+            cr_assert(kept[theta] > 0 || M[theta] < 0x1.004p-24);
+        }
+    }
+    Kept closed[THETAS];
+    const double edge[THETAS] = {0, CELL_MAX, 0x1p-24, 1};
+    double kept[THETAS];
+    cell_store(edge, closed);
+    cell_load(closed, kept);
+    cr_assert_eq(kept[0], 0);
+    cr_assert_eq(evidence_of(kept[1]), 1000, "all that evidence shows");
+    cr_assert_eq(kept[2], 0);
+    cr_assert_eq(kept[3], 1);
+}
+
+/* All windows of a scale since a block began, each under its own R. */
+typedef struct {
+    guint32 n[6000];
+    guint16 code[6000];
+    gint64 first, top;
+} Record;
+
+static void record_to(Record *r, gint64 window, guint16 code)
+{
+    for (; r->top < window; r->top++)
+        r->code[r->top + 1 - r->first] = code;
+}
+
+/* What a window in the ring is judged by follows R when it falls. */
+static void record_thin(Record *r, guint scale, guint16 code)
+{
+    for (gint64 i = MAX(r->first, r->top - ring[scale] + 1); i <= r->top; i++)
+        r->code[i - r->first] = MIN(r->code[i - r->first], code);
+}
+
+static void check_below(const Record *r, const Block *block, guint scale)
+{
+    double M[THETAS] = {0}, kept[THETAS];
+    const Cell *cell = NULL;
+    for (gint64 i = r->first; i <= r->top - ring[scale]; i++) {
+        Level m = law_envelope(&law, CHANNEL_SESSIONS, scale, 0, r->code[i - r->first]);
+        cell = cell_book_find(book, scale, m);
+        if (i == r->first)
+            memcpy(M, cell->idle, sizeof M);
+        cell_window(cell, M, r->n[i - r->first]);
+    }
+    Level m = law_envelope(&law, CHANNEL_SESSIONS, scale, 0, thinning_code((double)block->r));
+    before_ring(block, CHANNEL_SESSIONS, scale, cell_book_find(book, scale, m), kept);
+    for (guint theta = 0; theta < THETAS; theta++)
+        cr_assert_leq(kept[theta], M[theta] * (1 + 1e-9), "scale %u θ %u: %g of %g", scale, theta,
+                      kept[theta], M[theta]);
+}
+
+Test(channel, m_never_exceeds_the_plain_recursion_however_r_moves)
+{
+    for (guint scale = 0; scale < SCALES; scale++) {
+        g_autofree Record *r = g_new0(Record, 1);
+        Block block = {0};
+        Dice dice = {scale + 31};
+        gint64 at = DAY_S, tau = scale_tau_s[scale];
+        block_init(&block, &law, at, 20);
+        r->first = r->top = at / tau;
+        r->code[0] = thinning_code((double)block.r);
+        while (at / tau < r->first + 5900 - 40) {
+            at += (gint64)(dice_next(&dice) % 8 == 0 ? dice_next(&dice) % (40 * tau)
+                                                     : dice_next(&dice) % tau);
+            record_to(r, at / tau, thinning_code((double)block.r));
+            sight(&block, at);
+            r->n[at / tau - r->first]++;
+            if (dice_next(&dice) % 4 == 0)
+                (void)block_thin(&block, &law, 1 + 60 * dice_unit(&dice));
+            record_thin(r, scale, thinning_code((double)block.r));
+            if (dice_next(&dice) % 64 == 0)
+                check_below(r, &block, scale);
+        }
+        check_below(r, &block, scale);
     }
 }
 
 Test(channel, late_sighting_counts_as_if_it_had_been_on_time)
 {
-    Block in_order, shuffled;
+    Block in_order = {0}, shuffled = {0};
     block_init(&in_order, &law, DAY_S, 1);
     block_init(&shuffled, &law, DAY_S, 1);
     gint64 times[60];
@@ -290,31 +428,97 @@ Test(channel, late_sighting_counts_as_if_it_had_been_on_time)
                  peak_at(&shuffled, end - 120, end).m_value);
 }
 
+/* A record, and when it comes: up to the watermark late. */
+typedef struct {
+    gint64 at_s, comes_s;
+} Arrival;
+
+static gint by_coming(gconstpointer a, gconstpointer b)
+{
+    const Arrival *one = a, *other = b;
+    return one->comes_s < other->comes_s ? -1 : one->comes_s > other->comes_s;
+}
+
+Test(channel, shuffled_within_the_watermark_cells_are_the_same_to_the_bit)
+{
+    static const double rates[] = {1, 7.6, 293};
+    for (guint r = 0; r < G_N_ELEMENTS(rates); r++) {
+        Block in_order = {0}, shuffled = {0};
+        Dice dice = {r + 9};
+        Arrival told[3000];
+        gint64 at = DAY_S + 70000; /* over midnight and on */
+        for (guint i = 0; i < G_N_ELEMENTS(told); i++) {
+            at += (gint64)(dice_next(&dice) % 50 == 0 ? dice_next(&dice) % 9000
+                                                      : dice_next(&dice) % 40);
+            told[i] = (Arrival){at, at + (gint64)(dice_next(&dice) % 121)};
+        }
+        block_init(&in_order, &law, told[0].at_s, rates[r]);
+        for (guint i = 0; i < G_N_ELEMENTS(told); i++)
+            sight(&in_order, told[i].at_s);
+        qsort(told, G_N_ELEMENTS(told), sizeof told[0], by_coming);
+        block_init(&shuffled, &law, told[0].at_s, rates[r]);
+        for (guint i = 0; i < G_N_ELEMENTS(told); i++)
+            sight(&shuffled, told[i].at_s);
+        cr_assert_arr_eq(pool_at(&carries, in_order.carry), pool_at(&carries, shuffled.carry),
+                         sizeof(Carry));
+        shuffled.carry = in_order.carry;
+        cr_assert_arr_eq(&in_order, &shuffled, sizeof in_order, "R %g", rates[r]);
+    }
+}
+
 Test(channel, sighting_older_than_the_windows_is_not_counted)
 {
-    Block block, same;
+    Block block = {0}, same;
     block_init(&block, &law, DAY_S, 1);
     sight(&block, DAY_S + 40000);
     memcpy(&same, &block, sizeof block);
-    block_count(&block, CHANNEL_SESSIONS, DAY_S + 40000 - 2 * 10800);
+    block_count(&block, &law, CHANNEL_SESSIONS, DAY_S + 40000 - 2 * 10800);
     cr_assert_arr_eq(&block, &same, sizeof block);
 }
 
 Test(channel, counts_do_not_wrap)
 {
-    Block block;
+    Block block = {0};
     block_init(&block, &law, DAY_S, 1);
     for (guint i = 0; i < 70000; i++)
         sight(&block, DAY_S);
     Peak peak = peak_at(&block, DAY_S, DAY_S);
     cr_assert_float_eq(peak.m_value, CELL_MAX, 1);
-    cr_assert_eq(block_sessions(&block, DAY_S, DAY_S), 70000);
-    cr_assert_eq(block_destinations(&block, DAY_S, DAY_S), 70000);
+    cr_assert_eq(block_sessions(&block, &law, DAY_S, DAY_S), 70000);
+    cr_assert_eq(block_destinations(&block, &law, DAY_S, DAY_S), 70000);
+    Carry *carry = pool_at(&carries, block.carry);
+    memset(carry->high, 0xff, sizeof carry->high);
+    memset(block.low, 0xff, sizeof block.low);
+    sight(&block, DAY_S);
+    /* Of two windows. */
+    cr_assert_eq(block_sessions(&block, &law, DAY_S, DAY_S), 2 * (G_MAXUINT16 * 256 + 255));
+}
+
+Test(channel, carry_is_held_while_a_count_is_above_255)
+{
+    Block block = {0};
+    block_init(&block, &law, DAY_S, 1);
+    for (guint i = 0; i < 255; i++)
+        sight(&block, DAY_S);
+    cr_assert_eq(carries.count, 0);
+    sight(&block, DAY_S);
+    cr_assert_eq(carries.count, 1);
+    cr_assert_eq(block_sessions(&block, &law, DAY_S, DAY_S), 256);
+    gint64 last = DAY_S - DAY_S % 10800 + 2 * 10800;
+    (void)block_advance(&block, &law, last - 1, &(Learned){0});
+    cr_assert_eq(carries.count, 1, "its 3 hours stand");
+    (void)block_advance(&block, &law, last, &(Learned){0});
+    cr_assert_eq(carries.count, 0);
+    cr_assert_eq(block_sessions(&block, &law, last, last), 0);
+    for (guint i = 0; i < 300; i++)
+        sight(&block, last);
+    block_init(&block, &law, last, 1);
+    cr_assert_eq(carries.count, 0, "begun anew");
 }
 
 Test(channel, magnitude_is_of_the_current_and_the_previous_three_hours)
 {
-    Block block;
+    Block block = {0};
     gint64 hour3 = DAY_S - DAY_S % 10800 + 10800;
     block_init(&block, &law, hour3, 1);
     for (guint i = 0; i < 7; i++)
@@ -322,18 +526,18 @@ Test(channel, magnitude_is_of_the_current_and_the_previous_three_hours)
     for (guint i = 0; i < 5; i++)
         sight(&block, hour3 + 10800 + i);
     gint64 now = hour3 + 10810;
-    cr_assert_eq(block_sessions(&block, now - 120, now), 12);
+    cr_assert_eq(block_sessions(&block, &law, now - 120, now), 12);
     now = hour3 + 2 * 10800 + 200;
-    cr_assert_eq(block_sessions(&block, now - 120, now), 5);
+    cr_assert_eq(block_sessions(&block, &law, now - 120, now), 5);
     now = hour3 + 3 * 10800 + 200;
-    cr_assert_eq(block_sessions(&block, now - 120, now), 0);
+    cr_assert_eq(block_sessions(&block, &law, now - 120, now), 0);
 }
 
 Test(channel, credit_never_skips_the_sighting_that_reaches_the_target)
 {
     static const double rates[] = {1, 1.5, 7.6, 72, 293};
     for (guint r = 0; r < G_N_ELEMENTS(rates); r++) {
-        Block block;
+        Block block = {0};
         Dice dice = {r + 1};
         gint64 at = DAY_S;
         guint32 credit = 0;
@@ -343,7 +547,7 @@ Test(channel, credit_never_skips_the_sighting_that_reaches_the_target)
             at += (gint64)(dice_next(&dice) % 4 == 0 ? dice_next(&dice) % 60 : 0);
             gint64 own = at - (gint64)(dice_next(&dice) % 100);
             sight(&block, at);
-            block_count(&block, CHANNEL_SESSIONS, own);
+            block_count(&block, &law, CHANNEL_SESSIONS, own);
             double M = peak_at(&block, at - 120, at).m_value;
             if (credit >= 2) {
                 cr_assert_lt(M, target, "R %g: reached with %u to go", rates[r], credit);
@@ -362,16 +566,16 @@ Test(channel, credit_never_skips_the_sighting_that_reaches_the_target)
 
 Test(channel, denser_sampling_is_believed_at_once_and_thinner_slowly)
 {
-    Block block;
+    Block block = {0};
     block_init(&block, &law, DAY_S, 72);
-    cr_assert(block_thin(&block, 1));
+    cr_assert(block_thin(&block, &law, 1));
     cr_assert_eq(block.r, 1);
-    for (guint slot = 0; slot < SLOTS; slot++)
-        cr_assert_eq(block.rate[slot], 0);
-    cr_assert_not(block_thin(&block, 1));
-    cr_assert(block_thin(&block, 72));
+    for (guint place = 0; place < RATES; place++)
+        cr_assert_eq(block.rate[place], 0);
+    cr_assert_not(block_thin(&block, &law, 1));
+    cr_assert(block_thin(&block, &law, 72));
     cr_assert_lt(block.r, 4);
     for (guint i = 0; i < 300; i++)
-        (void)block_thin(&block, 72);
+        (void)block_thin(&block, &law, 72);
     cr_assert_float_eq(block.r, 72, 0.1);
 }

@@ -10,22 +10,25 @@ static EngineConf conf;
 static Thinning *thinning;
 static CellBook *book;
 static const guint16 today = DAY_S / A_DAY_S;
+static Pool carries;
 static Standing standing;
 static Law law[PST_PAIR_COUNT];
 
 static void make(void)
 {
     conf = small_conf();
+    pool_init(&carries, sizeof(Carry));
     thinning = thinning_new(&conf);
     book = cell_book_new(thinning);
     for (guint pair = 0; pair < PST_PAIR_COUNT; pair++)
-        law[pair] = (Law){.book = book, .ceiling = LEVEL_NONE, .day = &today};
+        law[pair] = (Law){.book = book, .ceiling = LEVEL_NONE, .day = &today, .carries = &carries};
 }
 
 static void drop(void)
 {
     cell_book_free(book);
     thinning_free(thinning);
+    pool_clear(&carries);
 }
 
 TestSuite(detector, .init = make, .fini = drop);
@@ -33,7 +36,7 @@ TestSuite(detector, .init = make, .fini = drop);
 /* A unit with so many sessions seen in one second, all to new servers. */
 static Assessment assess(guint32 on_25, guint32 on_submission, double r)
 {
-    Block block[PST_PAIR_COUNT];
+    Block block[PST_PAIR_COUNT] = {0};
     const guint32 n[PST_PAIR_COUNT] = {on_25, on_submission};
     const Block *blocks[PST_PAIR_COUNT] = {NULL, NULL};
     for (guint pair = 0; pair < PST_PAIR_COUNT; pair++) {
@@ -41,9 +44,9 @@ static Assessment assess(guint32 on_25, guint32 on_submission, double r)
             continue;
         block_init(&block[pair], &law[pair], DAY_S, r);
         for (guint32 i = 0; i < n[pair]; i++) {
-            block_count(&block[pair], CHANNEL_SESSIONS, DAY_S);
-            block_count(&block[pair], CHANNEL_DESTINATIONS, DAY_S);
-            block_count_session(&block[pair], DAY_S);
+            block_count(&block[pair], &law[pair], CHANNEL_SESSIONS, DAY_S);
+            block_count(&block[pair], &law[pair], CHANNEL_DESTINATIONS, DAY_S);
+            block_count_session(&block[pair], &law[pair], DAY_S);
         }
         blocks[pair] = &block[pair];
     }
@@ -149,12 +152,12 @@ Test(detector, evidence_is_largest_over_all_eighty_cells)
 
 Test(detector, credit_counts_what_is_missing_at_the_gate)
 {
-    Block block;
+    Block block = {0};
     block_init(&block, &law[0], DAY_S, 1);
     for (guint i = 0; i < 40; i++) {
-        block_count(&block, CHANNEL_SESSIONS, DAY_S);
-        block_count(&block, CHANNEL_DESTINATIONS, DAY_S);
-        block_count_session(&block, DAY_S);
+        block_count(&block, &law[0], CHANNEL_SESSIONS, DAY_S);
+        block_count(&block, &law[0], CHANNEL_DESTINATIONS, DAY_S);
+        block_count_session(&block, &law[0], DAY_S);
     }
     const Block *blocks[PST_PAIR_COUNT] = {&block, NULL};
     Assessment now;

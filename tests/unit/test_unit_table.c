@@ -74,9 +74,9 @@ Test(unit_table, gives_up_the_longest_silent_and_spares_episodes)
     cr_assert_eq(unit_table_idlest(table), find(table, 40), "all have one: the longest silent");
 }
 
-Test(unit_table, block_and_unit_take_at_most_400_bytes)
+Test(unit_table, block_and_unit_take_at_most_260_bytes)
 {
-    cr_assert_leq(sizeof(Unit) + sizeof(Block), 400);
+    cr_assert_leq(sizeof(Unit) + sizeof(Block), 260);
 }
 
 Test(unit_table, is_the_same_from_its_bytes)
