@@ -148,7 +148,7 @@ Test(survival, drawing_is_a_well_formed_picture)
     cr_assert(g_markup_parse_context_parse(context, svg, -1, &error) &&
               g_markup_parse_context_end_parse(context, &error));
     g_markup_parse_context_free(context);
-    cr_assert_not_null(strstr(svg, "seen on 1 days"));
+    cr_assert_not_null(strstr(svg, "seen on 1 day of"));
     cr_assert_not(survival_draw(survival, peaks, "/nonexistent/curve.svg", &error));
     cr_assert(g_error_matches(error, PST_ERROR, PST_ERROR_IO));
     g_unlink(path);
