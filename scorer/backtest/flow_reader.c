@@ -14,9 +14,10 @@ struct FlowReader {
     Source *source;
     gboolean ended; /* nothing more comes from it */
     Form form;
-    guint64 line;     /* of JSON, that was read last; from 1 */
-    gboolean in_line; /* more of it follows */
-    gsize at, end;    /* what is not read yet: window[at … end) */
+    guint64 line;      /* of JSON, that was read last; from 1 */
+    gboolean in_line;  /* more of it follows */
+    gboolean in_batch; /* of protobuf a message was read */
+    gsize at, end;     /* what is not read yet: window[at … end) */
     guint8 window[WINDOW_BYTES];
 };
 
@@ -155,10 +156,19 @@ static FlowRead next_json(FlowReader *r, PstFlow *out_flow, GError **error)
     }
 }
 
+/* goflow2 puts a line's end behind each message (-transport.file.sep); its workers now and then two
+ * behind two. As a length it would be that of a message of 10 bytes: no flow is so short. */
+static void skip_line_ends(FlowReader *r)
+{
+    while (r->in_batch && r->at < r->end && r->window[r->at] == '\n')
+        r->at++;
+}
+
 static FlowRead next_protobuf(FlowReader *r, PstFlow *out_flow, PstHeartbeat *out_beat,
                               GError **error)
 {
     for (;;) {
+        skip_line_ends(r);
         const guint8 *start = r->window + r->at, *end = r->window + r->end;
         guint64 len = 0;
         const guint8 *body = pst_get_varint(start, end, &len);
@@ -166,6 +176,7 @@ static FlowRead next_protobuf(FlowReader *r, PstFlow *out_flow, PstHeartbeat *ou
             PstBatch batch = pst_batch(start, (gsize)(body - start) + (gsize)len);
             r->at += (gsize)(body - start) + (gsize)len;
             PstCodecItem item = pst_batch_next(&batch, out_flow, out_beat);
+            r->in_batch = TRUE;
             if (item == PST_CODEC_FLOW || item == PST_CODEC_HEARTBEAT)
                 return item == PST_CODEC_FLOW ? FLOW_READ_FLOW : FLOW_READ_HEARTBEAT;
         } else if (r->ended && start == end) {

@@ -82,6 +82,22 @@ Test(flow_reader, reads_two_objects_on_a_line)
     cr_assert_eq(counts.refused, 2);
 }
 
+/* As goflow2 -format bin writes a file. */
+Test(flow_reader, reads_messages_with_line_ends_between)
+{
+    guint8 bytes[4 * PST_CODEC_FLOW_MAX];
+    gsize at = 0;
+    for (guint i = 0; i < 3; i++) {
+        PstFlow flow = test_flow("192.0.2.1", "203.0.113.5", 25, 1);
+        at += pst_codec_put_flow(bytes + at, &flow);
+        for (guint ends = i == 0 ? 0 : i == 1 ? 2 : 1; ends > 0; ends--)
+            bytes[at++] = '\n';
+    }
+    Counts counts = read_all(bytes, at);
+    cr_assert_eq(counts.flows, 3);
+    cr_assert_eq(counts.refused, 0);
+}
+
 Test(flow_reader, goes_on_after_a_line_that_is_no_flow)
 {
     Counts counts = read_text(LINE "\nnonsense\n{}\n" LINE "\n");
