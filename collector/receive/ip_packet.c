@@ -99,6 +99,7 @@ static IpResult read_ipv4(PstCursor *c, IpPacket *out)
                       .more = (fragment & IPV4_MORE) != 0,
                       .offset = (fragment & IPV4_OFFSET) * 8u,
                       .id = pst_load_be16(h + 4),
+                      .piece_proto = h[9],
                       .behind = total != 0 ? total - (guint32)header : 0};
     return IP_PACKET;
 }
@@ -131,7 +132,7 @@ static IpResult read_ipv6(PstCursor *c, IpPacket *out)
                       .proto = skip_extensions(c, h[6]),
                       .bytes = payload != 0 ? payload + IPV6_HEADER : 0};
     if (out->proto == PROTO_FRAGMENT) {
-        out->proto = pst_cursor_u8(c);
+        out->proto = out->piece_proto = pst_cursor_u8(c);
         pst_cursor_skip(c, 1);
         guint16 fragment = pst_cursor_u16(c);
         out->id = pst_cursor_u32(c);

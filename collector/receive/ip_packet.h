@@ -38,10 +38,11 @@ typedef struct {
     gboolean piece; /* of a datagram in fragments */
     gboolean more;  /* … and not its last */
     guint32 offset; /* … where in the datagram */
-    guint32 id;     /* … of which */
-    guint32 behind; /* bytes behind the IP headers, as these say; 0: they do not */
-    PstCursor rest; /* what of that the capture holds, and maybe padding; borrowed */
-    gsize at;       /* where in the frame the IP header begins */
+    guint32 id;     /* … of which; with it goes: */
+    guint8 piece_proto; /* what all pieces say; of IPv6 a header before proto's, maybe */
+    guint32 behind;     /* bytes behind the IP headers, as these say; 0: they do not */
+    PstCursor rest;     /* what of that the capture holds, and maybe padding; borrowed */
+    gsize at;           /* where in the frame the IP header begins */
 } IpPacket;
 
 typedef enum {

@@ -33,8 +33,9 @@ typedef struct {
 typedef struct {
     PstAddr src, dst;
     guint32 id;
-    guint8 proto;
+    guint8 piece_proto;
     gboolean used;
+    guint8 proto;
     guint16 src_port, dst_port;
 } FirstPiece;
 
@@ -154,13 +155,20 @@ static void advance(Meter *m, gint64 time_ns)
 /* Later fragments have the ports of the first one, if that came before them. */
 static void join_pieces(Meter *m, const IpPacket *ip, MeteredFlow *told)
 {
-    guint64 hash = hash_of(m, &ip->src, &ip->dst, (guint64)ip->proto << 32 | ip->id);
+    guint64 hash = hash_of(m, &ip->src, &ip->dst, (guint64)ip->piece_proto << 32 | ip->id);
     FirstPiece *piece = &m->pieces[hash % PIECES_MAX];
     if (ip->offset == 0) {
-        *piece =
-            (FirstPiece){ip->src, ip->dst, ip->id, ip->proto, TRUE, told->src_port, told->dst_port};
-    } else if (piece->used && piece->id == ip->id && piece->proto == ip->proto &&
+        *piece = (FirstPiece){.src = ip->src,
+                              .dst = ip->dst,
+                              .id = ip->id,
+                              .piece_proto = ip->piece_proto,
+                              .used = TRUE,
+                              .proto = told->proto,
+                              .src_port = told->src_port,
+                              .dst_port = told->dst_port};
+    } else if (piece->used && piece->id == ip->id && piece->piece_proto == ip->piece_proto &&
                pst_addr_equal(&piece->src, &ip->src) && pst_addr_equal(&piece->dst, &ip->dst)) {
+        told->proto = piece->proto;
         told->src_port = piece->src_port;
         told->dst_port = piece->dst_port;
     }

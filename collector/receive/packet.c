@@ -29,6 +29,8 @@ PacketKind packet_read(int link, const guint8 *bytes, gsize len, Datagram *out, 
     IpPacket ip;
     if (ip_packet_read(link, bytes, len, &ip) != IP_PACKET || ip.proto != PROTO_UDP)
         return PACKET_OTHER;
+    if (ip.piece && ip.piece_proto != PROTO_UDP)
+        return PACKET_OTHER; /* options in the pieces: no exporter sends them */
     if (ip.piece) {
         *out_piece = (Piece){.sender = ip.src,
                              .receiver = ip.dst,

@@ -160,6 +160,57 @@ Test(meter, gives_fragments_to_the_flow_of_the_first)
     cr_assert_eq(bench_flow_at(&rig.bench, 1)->dst_port, 0);
 }
 
+/* Hop-by-hop options, a fragment header, destination options, TCP; and the rest. */
+static void feed_v6_piece(Rig *rig, guint offset, gboolean more)
+{
+    Export p = {.bytes = g_byte_array_new()};
+    guint headers = offset == 0 ? 24 : 8, body = offset == 0 ? 20 : 16;
+    export_u32(&p, 6u << 28);
+    export_u16(&p, (guint16)(headers + body));
+    export_u8(&p, offset == 0 ? 0 : 44);
+    export_u8(&p, 64);
+    for (guint i = 0; i < 2; i++) {
+        export_u64(&p, G_GUINT64_CONSTANT(0x20010db800000000));
+        export_u64(&p, i);
+    }
+    if (offset == 0) {
+        export_u8(&p, 44);
+        export_zeros(&p, 7);
+    }
+    export_u8(&p, 60);
+    export_u8(&p, 0);
+    export_u16(&p, (guint16)(offset | more));
+    export_u32(&p, 99);
+    if (offset == 0) {
+        export_u8(&p, TCP);
+        export_zeros(&p, 7);
+        export_u16(&p, 40000);
+        export_u16(&p, 25);
+    }
+    export_zeros(&p, 16);
+    meter_frame(rig->meter, &(CapturedFrame){.link = LINK_RAW,
+                                             .bytes = p.bytes->data,
+                                             .len = p.bytes->len,
+                                             .wire_len = p.bytes->len,
+                                             .time_ns = at_ns(0)});
+    g_byte_array_unref(p.bytes);
+}
+
+Test(meter, gives_fragments_of_ipv6_to_the_flow_of_the_first)
+{
+    g_auto(Rig) rig;
+    rig_init(&rig, 100, 1);
+    feed_v6_piece(&rig, 0, TRUE);
+    feed_v6_piece(&rig, 32, FALSE);
+    meter_end(rig.meter);
+    const PstFlow *flow = bench_only(&rig.bench);
+    cr_assert_not_null(flow);
+    cr_assert_eq(flow->proto, TCP);
+    cr_assert_eq(flow->dst_port, 25);
+    cr_assert_eq(flow->packets, 2);
+    cr_assert_eq(flow->bytes, 40 + 24 + 20 + 40 + 8 + 16);
+}
+
 Test(meter, counts_bytes_as_the_header_says_or_as_the_wire_had_them)
 {
     g_auto(Rig) rig;
