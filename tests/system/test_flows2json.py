@@ -162,6 +162,15 @@ def test_files_of_several_routers_become_one_row_in_the_order_of_time(runner, wo
     assert "out of order" not in said[1] and "too late to be scored: 0" in said[1]
 
 
+def test_numbers_and_times_may_be_texts():
+    rows = [{"src_addr": "192.0.2.1", "dst_addr": "192.0.2.2", "dst_port": "25", "proto": "TCP",
+             "time_flow_start_ns": time} for time in
+            (1313658002 * 10 ** 9, str(1313658001 * 10 ** 9), "2011-08-18T09:00:00.5Z")]
+    found, _ = convert("postern", "-", stdin="".join(json.dumps(row) + "\n" for row in rows))
+    assert [flow["time_flow_start_ns"] for flow in found] == \
+        [row["time_flow_start_ns"] for row in rows[::-1]]
+
+
 def test_what_is_no_flow_is_counted_and_named(work_dir):
     good = ZEEK + ZEEK_ROW
     flows, words = convert("zeek", "-", stdin=good + ZEEK_ROW.replace("40000", "port") + ZEEK_ROW)
