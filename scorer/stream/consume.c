@@ -48,7 +48,7 @@ static gboolean persist(Consumer *c, PstCell *away, const char *subject, Attempt
         if (attempt(c, user, &why)) {
             if (told)
                 pst_log(PST_LOG_NOTICE, subject, "back");
-            pst_cell_set(away, 0);
+            meters_away(c->meters, away, NULL);
             return TRUE;
         }
         if (pst_error_class(why) != PST_ERROR_CLASS_TRANSIENT) {
@@ -58,7 +58,7 @@ static gboolean persist(Consumer *c, PstCell *away, const char *subject, Attempt
         if (!told)
             pst_log(PST_LOG_ERR, subject, "away, trying again until it is back: %s", why->message);
         told = TRUE;
-        pst_cell_set(away, 1);
+        meters_away(c->meters, away, why->message);
         if (away == c->meters->database_away)
             pst_cell_add_owned(c->meters->retries, 1);
         pst_run_tick(c->o->run);
@@ -135,6 +135,7 @@ static gboolean on_assigned(gpointer user, const char *topic, gint32 number, gin
     Consumer *c = user;
     if (c->fatal != NULL || number < 0 || (guint32)number >= c->count)
         return FALSE;
+    g_atomic_int_set(&c->meters->taking, 1); /* until all of them are told */
     Bounds bounds = {.topic = topic, .partition = (guint32)number};
     if (!persist(c, c->meters->bus_away, "bus", try_bounds, &bounds, &c->fatal))
         return FALSE;
@@ -324,12 +325,14 @@ static gboolean poll_once(Consumer *c, GError **error)
     PstBusMessage messages[POLL_MESSAGES];
     g_autoptr(GError) why = NULL;
     gssize n = pst_bus_poll(c->o->bus, POLL_MS, messages, POLL_MESSAGES, &why);
+    g_atomic_int_set(&c->meters->taking, 0);
     if (c->fatal != NULL) {
         g_propagate_error(error, g_steal_pointer(&c->fatal));
         return FALSE;
     }
     /* a broker that hangs gives no error, and nothing to read either */
-    pst_cell_set(c->meters->bus_away, n < 0 || (n == 0 && c->unanswered));
+    const char *silent = n == 0 && c->unanswered ? "it does not answer" : NULL;
+    meters_away(c->meters, c->meters->bus_away, n < 0 ? why->message : silent);
     if (n < 0 && pst_error_class(why) != PST_ERROR_CLASS_TRANSIENT) {
         g_propagate_error(error, g_steal_pointer(&why));
         return FALSE;
@@ -446,15 +449,15 @@ gboolean consume_take(const ConsumeOptions *options, GError **error)
 
 gboolean consume_ready(gpointer user, GString *out_reasons)
 {
-    const Meters *m = user;
+    Meters *m = user;
     gsize before = out_reasons->len;
     guint64 rebuilding = pst_cell_get(m->rebuilding);
-    if (pst_cell_get(m->bus_away) != 0)
-        g_string_append(out_reasons, "the bus is away\n");
-    if (pst_cell_get(m->database_away) != 0)
-        g_string_append(out_reasons, "the database is away, nothing is read meanwhile\n");
+    meters_why(m, &m->bus_why, "the bus is away", out_reasons);
+    meters_why(m, &m->database_why, "the database is away, nothing is read meanwhile", out_reasons);
     if (pst_cell_get(m->partitions) == 0)
         g_string_append(out_reasons, "no partition is ours yet\n");
+    else if (g_atomic_int_get(&m->taking) != 0)
+        g_string_append(out_reasons, "more partitions are being taken over\n");
     if (rebuilding != 0)
         g_string_append_printf(
             out_reasons, "%" G_GUINT64_FORMAT " partitions rebuild their state\n", rebuilding);

@@ -30,5 +30,6 @@ typedef struct {
  * the embedded bus; DATA, CORRUPT: the database or the bus is not what it should be. */
 gboolean consume_take(const ConsumeOptions *options, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/* For /readyz: joined, nothing rebuilding, nothing away. @user a Meters. */
+/* For /readyz: joined, all that the bus gives is taken over, nothing rebuilding, nothing away.
+ * @user a Meters. */
 gboolean consume_ready(gpointer user, GString *out_reasons);

@@ -29,7 +29,7 @@ static void init_flows(Meters *m)
 
 void meters_init(Meters *m, PstStats *stats)
 {
-    *m = (Meters){.stats = stats};
+    m->stats = stats;
     static const char *const topics[] = {PST_TOPIC_SMTP, PST_TOPIC_EVIDENCE};
     for (guint i = 0; i < G_N_ELEMENTS(topics); i++)
         m->messages[i] = counter(stats, "postern_scorer_messages_total", "topic", topics[i],
@@ -63,6 +63,24 @@ void meters_init(Meters *m, PstStats *stats)
                           "Partitions whose state is being rebuilt.");
     m->database_away = gauge(stats, "postern_scorer_database_away", "1 while PostgreSQL is away.");
     m->bus_away = gauge(stats, "postern_scorer_bus_away", "1 while the bus is away.");
+}
+
+void meters_away(Meters *m, PstCell *which, const char *why)
+{
+    char **held = which == m->bus_away ? &m->bus_why : &m->database_why;
+    pst_cell_set(which, why != NULL);
+    g_mutex_lock(&m->lock);
+    g_free(*held);
+    *held = why != NULL ? g_strdelimit(g_strdup(why), "\n", ' ') : NULL;
+    g_mutex_unlock(&m->lock);
+}
+
+void meters_why(Meters *m, char *const *which, const char *what, GString *out)
+{
+    g_mutex_lock(&m->lock);
+    if (*which != NULL)
+        g_string_append_printf(out, "%s: %s\n", what, *which);
+    g_mutex_unlock(&m->lock);
 }
 
 void meters_lag(Meters *m, const char *topic, guint32 partition, guint64 messages)

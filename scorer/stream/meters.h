@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
-/* What the scorer counts and shows at /metrics. Cells are written by the consumer's thread only. */
+/* What the scorer counts and shows at /metrics, and says at /readyz. Written by the consumer's
+ * thread only. */
 #include "snapshots.h"
 #include "stats.h"
 
@@ -26,9 +27,17 @@ typedef struct {
     PstCell *rebuilding;
     PstCell *database_away; /* gauge: 1 while it is */
     PstCell *bus_away;
+    gint taking;                  /* atomic; 1: more partitions may come at once */
+    GMutex lock;                  /* of the following */
+    char *database_why, *bus_why; /* away: why, in words, one line; NULL: there */
 } Meters;
 
+/* @meters is zeroed. */
 void meters_init(Meters *meters, PstStats *stats);
+/* @which, one of the two gauges, is away because of @why; NULL: it is there. */
+void meters_away(Meters *meters, PstCell *which, const char *why);
+/* Appends why it is away; nothing where it is there. From any thread. */
+void meters_why(Meters *meters, char *const *which, const char *what, GString *out);
 /* What became of a snapshot. */
 void meters_snapshot(Meters *meters, const SnapshotDone *done);
 /* Messages of @topic not yet read in @partition. */

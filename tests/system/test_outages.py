@@ -117,7 +117,7 @@ def test_postgresql_fails_over_to_a_standby(own_postgres, make_site, bus_path, w
     until(site.verdicts, "the first verdict")
     own_postgres.kill()
     wait_hindered(site, OF_DATABASE, "database")
-    wait_hindered(site, ["dispatch-desk", "dispatch-mail"], "session is read-only")
+    wait_hindered(site, OF_DATABASE, "session is read-only")
     assert is_ready(site, "collector"), "it needs no database"
     second.promote()
     site.postgres, site.own = second, second.conninfo(site.database)

@@ -420,3 +420,23 @@ def test_without_a_place_for_snapshots_the_log_does(site, control, small_disk):
     assert "rebuilding state" in site.scorer.stderr
     assert "snapshot loaded" not in site.scorer.stderr
     assert site.outcome() == control
+
+
+# --- readiness ------------------------------------------------------------------------------
+
+
+def test_it_is_ready_when_all_its_partitions_are_its_own(site):
+    """Not before: the first of them may be live while another one waits for the database."""
+    site.publish(0)
+    site.start()
+    site.read()
+    site.kill()
+    with site.scored.cluster.connect(site.scored.name) as holder, holder.transaction():
+        holder.execute("SELECT FROM postern.bus_offset WHERE partition = 2 FOR UPDATE")
+        site.launch()
+        until(lambda: site.scored.ask("SELECT FROM pg_locks WHERE NOT granted"), "it waits")
+        status, text = readiness(site.scorer)
+        assert status == 503
+        assert "no partition is ours" in text or "more partitions" in text
+    site.wait_ready()
+    assert site.scorer.metric("postern_scorer_partitions") == PARTITIONS
