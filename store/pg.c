@@ -44,6 +44,14 @@ static const struct {
     {"58030", PST_ERROR_FULL},    /* I/O error */
 };
 
+/* A partition was made while the statement waited to write into another one: the same statement
+ * finds it. A check of ours that failed has a name. */
+static gboolean is_moved_partition(const char *sqlstate, const PGresult *result)
+{
+    return strcmp(sqlstate, "23514") == 0 &&
+           PQresultErrorField(result, PG_DIAG_CONSTRAINT_NAME) == NULL;
+}
+
 static PstErrorCode code_of(const char *sqlstate)
 {
     for (gsize i = 0; i < G_N_ELEMENTS(classes); i++)
@@ -105,7 +113,8 @@ static void fail_result(PstPg *pg, const char *sql, const PGresult *result, GErr
     const char *hint = PQresultErrorField(result, PG_DIAG_MESSAGE_HINT);
     g_autofree char *line = one_line(text);
     g_autofree char *place = place_in(sql, result);
-    g_set_error(error, PST_ERROR, pg->lost ? PST_ERROR_AWAY : code_of(state), "%s%s%s%s%s%s", place,
+    gboolean again = pg->lost || is_moved_partition(state, result);
+    g_set_error(error, PST_ERROR, again ? PST_ERROR_AWAY : code_of(state), "%s%s%s%s%s%s", place,
                 line, detail != NULL ? ": " : "", detail != NULL ? detail : "",
                 hint != NULL ? "; " : "", hint != NULL ? hint : "");
 }

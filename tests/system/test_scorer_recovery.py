@@ -422,6 +422,28 @@ def test_without_a_place_for_snapshots_the_log_does(site, control, small_disk):
     assert site.outcome() == control
 
 
+# --- a partition of the table ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("bus", ["embedded"], indirect=True)
+def test_a_month_that_is_made_within_a_tick_only_repeats_it(site):
+    """The dispatcher makes a partition while a tick waits to write into the default one."""
+    site.publish(0)
+    site.start()
+    site.read()
+    with site.scored.cluster.connect(site.scored.name) as owner, owner.transaction():
+        owner.execute("LOCK TABLE postern.smtp_activity_default IN ACCESS EXCLUSIVE MODE")
+        site.publish(1)
+        until(lambda: site.scored.ask("SELECT FROM pg_locks WHERE NOT granted AND relation ="
+                                      " 'postern.smtp_activity_default'::regclass"), "it waits")
+        assert owner.execute("SELECT postern.make_partitions()").fetchone()[0] > 0
+    site.read()
+    assert site.scorer.metric("postern_scorer_tick_retries_total") > 0
+    mails_sent = sum(len(day(number)) for number in (*range(5), 22))
+    assert sum(row[2] for row in site.scored.activity()) == mails_sent
+    assert site.scorer.stop() == 0
+
+
 # --- readiness ------------------------------------------------------------------------------
 
 
