@@ -7,7 +7,7 @@
 #include "clock.h"
 #include "log.h"
 
-enum { PROBE_MS = 500, COMMIT_MS = 1000 };
+enum { PROBE_MS = 500, COMMIT_MS = 1000, CLOSE_MS = 3000, CLOSE_LOOK_MS = 50 };
 
 /* A killed scorer's partitions move on after the session's time-out. */
 static const BusKafkaSetting settings[] = {
@@ -149,6 +149,47 @@ static void send_commits(BusKafka *self)
     self->next_commit_ns = pst_mono_now().ns + COMMIT_MS * PST_NS_PER_MS;
 }
 
+static void take_close_event(BusKafka *self, rd_kafka_event_t *event)
+{
+    if (event != NULL && rd_kafka_event_type(event) == RD_KAFKA_EVENT_REBALANCE)
+        rebalance(self->consumer, rd_kafka_event_error(event),
+                  rd_kafka_event_topic_partition_list(event), self);
+    if (event != NULL)
+        rd_kafka_event_destroy(event);
+}
+
+/* What was not revoked by then is given back without the broker. */
+static void leave_without_farewell(BusKafka *self)
+{
+    rd_kafka_topic_partition_list_t *parts = NULL;
+    pst_log(PST_LOG_WARN, "bus",
+            "kafka: the broker does not answer; its group learns that we left when the session's "
+            "time is over, the last positions are not told to it");
+    if (rd_kafka_assignment(self->consumer, &parts) == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        give_back(self, parts);
+        rd_kafka_topic_partition_list_destroy(parts);
+    }
+}
+
+/* Revokes what we have, and leaves the group: for which rd_kafka_consumer_close() would wait as
+ * long as a session may last. FALSE: without the broker. */
+static gboolean leave_group(BusKafka *self)
+{
+    rd_kafka_queue_t *queue = rd_kafka_queue_new(self->consumer);
+    rd_kafka_error_t *failed = rd_kafka_consumer_close_queue(self->consumer, queue);
+    PstMono end = pst_mono_add(pst_mono_now(), pst_span_ms(CLOSE_MS));
+    while (failed == NULL && !rd_kafka_consumer_closed(self->consumer) &&
+           pst_mono_since(end, pst_mono_now()).ns > 0)
+        take_close_event(self, rd_kafka_queue_poll(queue, CLOSE_LOOK_MS));
+    gboolean closed = failed == NULL && rd_kafka_consumer_closed(self->consumer);
+    if (failed != NULL)
+        rd_kafka_error_destroy(failed);
+    if (!closed)
+        leave_without_farewell(self);
+    rd_kafka_queue_destroy(queue);
+    return closed;
+}
+
 void bus_kafka_consumer_close(BusKafka *self)
 {
     if (self->consumer == NULL)
@@ -156,9 +197,10 @@ void bus_kafka_consumer_close(BusKafka *self)
     g_ptr_array_set_size(self->messages, 0);
     self->n_out = 0;
     send_commits(self);
-    rd_kafka_consumer_close(self->consumer); /* revokes what we have */
+    gboolean left = leave_group(self);
     g_clear_pointer(&self->commits, rd_kafka_topic_partition_list_destroy);
-    g_clear_pointer(&self->consumer, rd_kafka_destroy);
+    rd_kafka_destroy_flags(self->consumer, left ? 0 : RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+    self->consumer = NULL;
     g_clear_pointer(&self->messages, g_ptr_array_unref);
     g_clear_pointer(&self->names, g_hash_table_unref);
 }

@@ -87,7 +87,8 @@ typedef struct {
 PstBus *pst_bus_open(const char *uri, const PstBusOptions *options, GError **error)
     G_GNUC_WARN_UNUSED_RESULT;
 
-/* Flushes for at most 5 s, then drops what is left (reporting it). Accepts NULL. */
+/* Flushes for at most 5 s, then drops what is left (reporting it). A reader leaves its group, for
+ * at most 3 s: then without the broker, which is logged. Accepts NULL. */
 void pst_bus_close(PstBus *bus);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(PstBus, pst_bus_close)
 

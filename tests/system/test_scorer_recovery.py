@@ -462,3 +462,21 @@ def test_it_is_ready_when_all_its_partitions_are_its_own(site):
         assert "no partition is ours" in text or "more partitions" in text
     site.wait_ready()
     assert site.scorer.metric("postern_scorer_partitions") == PARTITIONS
+
+
+@pytest.mark.parametrize("bus", ["kafka"], indirect=True)
+def test_it_ends_when_asked_though_the_broker_hangs(site, kafka):
+    """It does not wait for an answer to its farewell, and says so; nothing was left unread."""
+    site.publish(0)
+    site.start()
+    site.read()
+    kafka.pause()
+    try:
+        site.wait_hindered("bus is away")
+        assert site.scorer.stop() == 0
+    finally:
+        kafka.resume()
+    assert "its group learns that we left" in site.scorer.stderr
+    site.bus.next_group()
+    site.start()
+    site.go(1)
