@@ -76,6 +76,9 @@ const PstConfRow settings_rows[] = {
         "Sessions before a unit without history is flagged."),
     ROW("gate_known", PST_CONF_REAL, gate_known, "sessions", 1, 1000000, "100",
         "Sessions before a unit with history is flagged."),
+    ROW("strangers", PST_CONF_REAL, strangers, "servers", 1, 8, "5",
+        "Servers that a burst must reach within an hour; who sends to fewer relays is not "
+        "flagged."),
     ROW("watch_at", PST_CONF_REAL, watch_at, "", 1, 1000, "300",
         "Evidence of the watch band; 100 more is ten times less chance."),
     ROW("flag_at", PST_CONF_REAL, flag_at, "", 1, 1000, "600", "Evidence of the flag band."),
@@ -188,6 +191,7 @@ gboolean settings_engine(const Settings *s, EngineConf *out, GError **error)
     conf.session_packets[PST_PAIR_SUBMISSION] = s->session_packets_submission;
     conf.gate_cold = s->gate_cold;
     conf.gate_known = s->gate_known;
+    conf.strangers = s->strangers;
     conf.band_at[PST_BAND_WATCH] = s->watch_at;
     conf.band_at[PST_BAND_FLAG] = s->flag_at;
     conf.band_at[PST_BAND_BLOCK] = s->block_at;

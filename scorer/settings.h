@@ -32,6 +32,7 @@ typedef struct {
     char **phi_known;
     double gate_cold;
     double gate_known;
+    double strangers;
     double watch_at;
     double flag_at;
     double block_at;

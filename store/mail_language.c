@@ -13,6 +13,9 @@ static const PstMailPhrase german_reasons[] = {
     {"burst", "{seen} neue {counted}{sampled} {pair} innerhalb von {window_seconds}; {history}"},
     {"gate", "bisher sind mindestens {certain} Verbindungen sicher; als Versandwelle zählt es ab "
              "{needed}"},
+    {"few-servers",
+     "ihre Verbindungen gingen bisher zu {servers} Servern; als Versand an Fremde zählt "
+     "es ab {needed}"},
     {"magnitude", "{sessions} Verbindungen zu {destinations} neuen Zielen {span}{sampled}"},
     {"failed-openings", "{failed} von {of} Verbindungen wurden nicht beantwortet oder abgewiesen"},
     {"ports", "Zielports: {ports}"},

@@ -522,20 +522,26 @@ guint32 reach_credit(const Reach *reach, double target)
     return least > 2 ? (guint32)(least - 2) : 0;
 }
 
-/* Highest sum of a window of 10800 s and the one before it, counted at @first and the place beside;
- * windows beyond the ring are empty. */
-static guint32 highest_pair(const Block *block, const Law *law, guint first_place, gint64 open_s,
-                            gint64 at_s)
+/* Where the counts of a channel and scale begin. */
+static guint place_of_count(guint channel, guint scale)
+{
+    return channel * SLOTS + ring[scale].first;
+}
+
+/* Highest sum of a window and the one before it of a scale that has two, counted at @first_place
+ * and the place beside; windows beyond the ring are empty. */
+static guint32 highest_pair(const Block *block, const Law *law, guint scale, guint first_place,
+                            gint64 open_s, gint64 at_s)
 {
     const Carry *carry = carry_of(block, law);
-    gint64 top = windows_of(block->newest_s).at[LONG];
-    gint64 first = windows_of(open_s).at[LONG], last = windows_of(at_s).at[LONG];
+    gint64 top = windows_of(block->newest_s).at[scale];
+    gint64 first = windows_of(open_s).at[scale], last = windows_of(at_s).at[scale];
     guint32 highest = 0;
     for (gint64 i = first; i <= last; i++) {
         guint32 sum = 0;
         for (gint64 j = i - 1; j <= i; j++)
-            if (stands(LONG, top, j))
-                sum += count_at(block, carry, first_place + place_of(LONG, j));
+            if (stands(scale, top, j))
+                sum += count_at(block, carry, first_place + place_of(scale, j));
         highest = MAX(highest, sum);
     }
     return highest;
@@ -543,10 +549,19 @@ static guint32 highest_pair(const Block *block, const Law *law, guint first_plac
 
 guint32 block_sessions(const Block *block, const Law *law, gint64 open_s, gint64 at_s)
 {
-    return highest_pair(block, law, SESSIONS, open_s, at_s);
+    return highest_pair(block, law, LONG, SESSIONS, open_s, at_s);
 }
 
 guint32 block_destinations(const Block *block, const Law *law, gint64 open_s, gint64 at_s)
 {
-    return highest_pair(block, law, CHANNEL_DESTINATIONS * SLOTS + ring[LONG].first, open_s, at_s);
+    return highest_pair(block, law, LONG, place_of_count(CHANNEL_DESTINATIONS, LONG), open_s, at_s);
+}
+
+guint32 block_recent(const Block *block, const Law *law, gint64 open_s, gint64 at_s)
+{
+    guint32 highest = 0;
+    for (guint channel = 0; channel < CHANNELS; channel++)
+        highest = MAX(highest,
+                      highest_pair(block, law, HOUR, place_of_count(channel, HOUR), open_s, at_s));
+    return highest;
 }

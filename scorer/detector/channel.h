@@ -109,3 +109,6 @@ guint32 reach_credit(const Reach *reach, double target);
 guint32 block_sessions(const Block *block, const Law *law, gint64 open_s, gint64 at_s);
 /* The same for new destinations. */
 guint32 block_destinations(const Block *block, const Law *law, gint64 open_s, gint64 at_s);
+/* The most of new sessions, as capped, or of new destinations in the current and the previous
+ * window of 1800 s, likewise. */
+guint32 block_recent(const Block *block, const Law *law, gint64 open_s, gint64 at_s);

@@ -6,7 +6,9 @@
 #define ATTENTION (CELLS * 1.0) /* M where evidence begins */
 #define UNGATED   590           /* highest score while the gate is shut */
 #define NEWCOMER  10            /* times the gate */
-#define WITNESSES 3             /* sightings: fewer are no burst, whatever they stand for */
+
+#define WITNESSES      3 /* sightings that are a burst */
+#define WITNESSES_COLD 4 /* … of a unit without history, unless they are scarce */
 
 double detector_lower_bound(double n, double q)
 {
@@ -24,8 +26,8 @@ static double certain(double seen, double sampling)
 }
 
 /* Sums over the pairs; q̄ is theirs weighted by what each saw. */
-static void count(const Law *laws, const Block *const *blocks, gint64 open_s, gint64 at_s,
-                  Assessment *out)
+static void count(const Standing *standing, const Law *laws, const Block *const *blocks,
+                  gint64 open_s, gint64 at_s, Assessment *out)
 {
     double real = 0;
     for (guint pair = 0; pair < PST_PAIR_COUNT; pair++) {
@@ -37,14 +39,21 @@ static void count(const Law *laws, const Block *const *blocks, gint64 open_s, gi
         out->seen += n;
         real += n * (double)blocks[pair]->r;
         out->destinations += block_destinations(blocks[pair], &laws[pair], open_s, at_s);
+        out->recent += block_recent(blocks[pair], &laws[pair], open_s, at_s);
     }
     out->sampling = out->seen > 0 ? real / out->seen : 1;
     out->low = certain(out->seen, out->sampling);
+    /* What the day of a mail server adds up to over hours is no burst: of units that have no
+     * history to be held against, a pace is asked for. */
+    out->burst = standing->known ? out->seen : MIN(MAX(out->recent, standing->recent), out->seen);
 }
 
-/* What a band asks for: the lower bound on true sessions, their estimate n/q̄, and n itself. */
+/* What a band asks of a count of sessions: the lower bound on true ones, their estimate n/q̄, n
+ * itself; and servers. */
 typedef struct {
+    double count;
     double low, real, seen;
+    guint servers;
 } Gate;
 
 static double gate_height(const EngineConf *conf, const Standing *standing)
@@ -58,13 +67,21 @@ static Gate gate_of(const EngineConf *conf, const Standing *standing, const Asse
                     PstBand band)
 {
     double height = gate_height(conf, standing);
+    /* Fewer sightings are no burst, whatever they stand for. Where each stands for very many, slow
+     * spam shows too few of them within an hour: there only the block asks for a pace. */
+    gboolean scarce = thinning_is_scarce(now->sampling);
+    double witnesses = standing->known || scarce ? WITNESSES : WITNESSES_COLD;
     switch (band) {
     case PST_BAND_FLAG:
-        return (Gate){.low = now->gate};
+        return (Gate){.count = scarce ? now->seen : now->burst,
+                      .low = MAX(height, certain(witnesses, now->sampling)),
+                      .servers = standing->wanted};
     case PST_BAND_BLOCK:
-        if (standing->known)
-            return (Gate){.low = 2 * height, .seen = WITNESSES};
-        return (Gate){.low = 2 * height, .real = 3 * height, .seen = WITNESSES};
+        return (Gate){.count = now->burst,
+                      .low = 2 * height,
+                      .real = standing->known ? 0 : 3 * height,
+                      .seen = witnesses,
+                      .servers = standing->wanted};
     case PST_BAND_WATCH:
     case PST_BAND_COUNT:
     default:
@@ -72,11 +89,18 @@ static Gate gate_of(const EngineConf *conf, const Standing *standing, const Asse
     }
 }
 
+static gboolean opens(const Gate *gate, const Standing *standing, const Assessment *now)
+{
+    return certain(gate->count, now->sampling) >= gate->low &&
+           gate->count * now->sampling >= gate->real && gate->count >= gate->seen &&
+           standing->servers >= gate->servers;
+}
+
 void detector_assess(const EngineConf *conf, const Standing *standing, const Law *laws,
                      const Block *const *blocks, gint64 open_s, gint64 at_s, Assessment *out)
 {
     out->peak = (Peak){0};
-    out->seen = out->destinations = 0;
+    out->seen = out->destinations = out->recent = 0;
     out->bands = out->pairs = 0;
     out->most = 1;
     for (guint pair = 0; pair < PST_PAIR_COUNT; pair++)
@@ -84,16 +108,17 @@ void detector_assess(const EngineConf *conf, const Standing *standing, const Law
             block_peak(blocks[pair], &laws[pair], (PstPortPair)pair, open_s, at_s, &out->peak,
                        &out->reach[pair]);
     out->evidence = evidence_of(out->peak.m_value);
-    count(laws, blocks, open_s, at_s, out);
-    out->gate = MAX(gate_height(conf, standing), certain(WITNESSES, out->sampling));
-    out->gate_open = out->low >= out->gate;
+    count(standing, laws, blocks, open_s, at_s, out);
+    Gate flag = gate_of(conf, standing, out, PST_BAND_FLAG);
+    out->gate = flag.low;
+    out->gate_low = certain(flag.count, out->sampling);
+    out->gate_open = opens(&flag, standing, out);
     for (guint band = 0; band < PST_BAND_COUNT; band++) {
         Gate gate = gate_of(conf, standing, out, (PstBand)band);
         /* What speaks for the unit counts for bands with consequences; what speaks against it only
          * orders the queue. */
         double excused = band == PST_BAND_WATCH ? 0 : MIN(standing->adjust, 0);
-        if (out->evidence + excused >= conf->band_at[band] && out->low >= gate.low &&
-            out->seen * out->sampling >= gate.real && out->seen >= gate.seen)
+        if (out->evidence + excused >= conf->band_at[band] && opens(&gate, standing, out))
             out->bands |= BAND_BIT(band);
     }
     double score = out->gate_open ? out->evidence + standing->adjust : MIN(out->evidence, UNGATED);
@@ -121,8 +146,9 @@ guint32 detector_credit(const EngineConf *conf, const Standing *standing, const 
     guint32 by_evidence = credit_to(now, target);
     /* The lower bound is below the estimate: both evidence and estimate must get there. */
     Gate gate = gate_of(conf, standing, now, band);
-    double missing = (MAX(gate.low, gate.real) - now->seen * now->sampling) / now->most;
-    missing = MAX(missing, gate.seen - now->seen);
+    double missing = (MAX(gate.low, gate.real) - gate.count * now->sampling) / now->most;
+    missing = MAX(missing, gate.seen - gate.count);
+    missing = MAX(missing, (double)gate.servers - standing->servers);
     guint32 by_gate = missing > 2 ? (guint32)(missing - 2) : 0;
     return MAX(by_evidence, by_gate);
 }

@@ -11,6 +11,9 @@ typedef struct {
     gboolean newcomer; /* … from its first 21 days only, which are learned unreviewed: 10·G */
     double ceiling;    /* exempted up to so many sessions an hour; 0: not exempted */
     double adjust;     /* A: −200 … 200 */
+    guint32 recent;    /* uncapped sessions of the last half hour to hour, while under attention */
+    guint servers;     /* that it reached since then … */
+    guint wanted;      /* … and so many are strangers (fanout.h) */
 } Standing;
 
 /* A unit as it stands at one moment. */
@@ -23,8 +26,11 @@ typedef struct {
     double sampling;     /* R of both pairs together: true sessions per session seen */
     double gate;         /* G: 50 cold, 100, 1000 of a newcomer; or what three sightings make
                             certain, if that is more */
-    gboolean gate_open;  /* low ≥ G */
-    guint bands;         /* bits of the bands whose conditions hold */
+    double recent;      /* new sessions, as capped, or destinations of the last half hour to hour */
+    double burst;       /* n that the gate asks for: of a cold unit in half an hour to an hour */
+    double gate_low;    /* LCB/q̄ of what is held against it */
+    gboolean gate_open; /* that is ≥ G, and to strangers */
+    guint bands;        /* bits of the bands whose conditions hold */
     int score;
     double most;                 /* true sessions that one more sighting may stand for */
     guint pairs;                 /* bits of the port pairs that there are */

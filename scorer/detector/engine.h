@@ -51,6 +51,7 @@ typedef struct {
     double phi_cold[4], phi_known[4];
     double gate_cold;               /* G for units without history: 50 */
     double gate_known;              /* G for the others: 100 */
+    double strangers;               /* servers that a burst must reach: 5 */
     double band_at[PST_BAND_COUNT]; /* evidence: 300, 600, 900 */
 } EngineConf;
 

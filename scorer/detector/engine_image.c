@@ -15,7 +15,7 @@ typedef struct {
 } Head;
 
 /* Compared and hashed as bytes: there is no padding. */
-G_STATIC_ASSERT(sizeof(EngineConf) == 3 * 8 + 8 * 4 + 26 * 8);
+G_STATIC_ASSERT(sizeof(EngineConf) == 3 * 8 + 8 * 4 + 27 * 8);
 
 static void make_head(const EngineConf *conf, guint32 partition, Head *out)
 {

@@ -4,9 +4,10 @@
  *
  * An episode's record begins when the evidence first exceeds 0 (M > J): attention. It opens when a
  * band is crossed, and then ends after quiet_s of event time below watch, or with the unit's
- * release; a record that did not open is dropped after quiet_s without a sighting. Samples begin
+ * release; a record that did not open is dropped after six hours without a sighting. Samples begin
  * with attention. A plain value in a pool. */
 #include "channel.h"
+#include "fanout.h"
 #include "session.h"
 
 #define EPISODE_ENDS   4 /* samples from the beginning, and from the end */
@@ -40,6 +41,14 @@ typedef struct {
     double fact[ADJUSTMENTS];
 } Adjustment;
 
+/* What a burst was asked for, and what there was (detector.h). */
+typedef struct {
+    double height; /* G in force */
+    double low;    /* sessions that are certain */
+    guint32 servers, wanted;
+    gint64 open;
+} EpisodeGate;
+
 /* A band that was crossed, as it stood then. */
 typedef struct {
     gint64 time_ns, received_ns, position;
@@ -49,7 +58,7 @@ typedef struct {
     int score;
     double low; /* lower bound on true sessions */
     Adjustment adjust;
-    double gate;  /* G in force */
+    EpisodeGate gate;
     double usual; /* the most that such a window usually holds, in sightings; 0: nothing learned */
 } EpisodeCrossing;
 
@@ -62,6 +71,8 @@ typedef struct {
     gint64 first_ns, last_ns;
     gint64 quiet_s; /* since when below; 0: not */
     guint64 sessions, destinations, failed, late;
+    Fanout fanout;     /* of sessions, uncapped */
+    EpisodeGate gate;  /* as it stood best */
     guint64 countable; /* sessions seen at 1:1, of which `failed` is a share */
     double real;       /* sum of 1/q over sessions: estimate of their true number */
     double highest_evidence;

@@ -139,19 +139,23 @@ static void burst(PstVerdict *verdict, const WordsFacts *facts, double points)
         evidence_before(peak) >= BEFORE ? ", after others in the spans before" : "", allowed);
 }
 
-static double certain(const PstVerdict *verdict, const WordsFacts *facts)
+/* Why the evidence is held back. */
+static void gate(PstVerdict *verdict, const EpisodeGate *gate, double points)
 {
-    return floor(facts->neighbourhood != NULL ? facts->low : verdict->sessions_low);
-}
-
-static void gate(PstVerdict *verdict, const WordsFacts *words, double points)
-{
-    double low = certain(verdict, words);
+    double low = floor(gate->low);
+    if (gate->low >= gate->height) {
+        GString *facts = one_number("servers", gate->servers);
+        fact_number(facts, "needed", gate->wanted);
+        say(verdict, "few-servers", points, facts,
+            "its sessions went to %u server%s so far; it counts as mail to strangers from %u on",
+            gate->servers, plural(gate->servers), gate->wanted);
+        return;
+    }
     GString *facts = one_number("certain", low);
-    fact_number(facts, "needed", words->gate);
+    fact_number(facts, "needed", gate->height);
     say(verdict, "gate", points, facts,
-        "at least %.0f sessions are certain so far; it counts as a burst from %.0f on", low,
-        words->gate);
+        "at least %.0f sessions%s are certain so far; it counts as a burst from %.0f on", low,
+        verdict->cold ? " of the last hour" : "", gate->height);
 }
 
 static void neighbourhood(PstVerdict *verdict, const WordsFacts *words)
@@ -203,11 +207,10 @@ static void adjustment(PstVerdict *verdict, const Adjustment *adjust, AdjustKind
 static void score(PstVerdict *verdict, const WordsFacts *facts)
 {
     double held = verdict->score - floor(verdict->evidence);
-    gboolean counts =
-        (facts->neighbourhood != NULL ? facts->low : verdict->sessions_low) >= facts->gate;
+    gboolean counts = facts->gate->open != 0;
     if (held < 0 && !counts) {
         burst(verdict, facts, floor(verdict->evidence));
-        gate(verdict, facts, held);
+        gate(verdict, facts->gate, held);
         return;
     }
     double points[ADJUSTMENTS], sum = 0;

@@ -6,6 +6,7 @@
  *
  *   burst             the winning cell and the envelope it exceeded; the evidence's points
  *   gate              evidence held back until enough sessions are certain; points below zero
+ *   few-servers       evidence held back as long as its sessions go to few servers; below zero
  *   magnitude         sessions and destinations, with the lower bound where traffic is sampled
  *   failed-openings   share of openings that were not answered or refused; 1:1 only
  *   ports             which mail ports
@@ -20,8 +21,8 @@
 typedef struct {
     const Episode *episode;
     const Peak *peak; /* winning cell */
-    double gate;      /* G */
-    double usual;     /* the most that such a window usually holds; 0: nothing learned */
+    const EpisodeGate *gate;
+    double usual; /* the most that such a window usually holds; 0: nothing learned */
     const Adjustment *adjust;
     const char *neighbourhood; /* that crossed; NULL: the unit itself */
     double low;                /* its lower bound on true sessions */

@@ -81,6 +81,13 @@ static gint64 newest_of(const Judged *j)
 static void assess(const Engine *engine, Judged *j, gint64 open_s, gint64 at_s, Assessment *out)
 {
     j->standing.adjust = adjust_find(engine, j, at_s, &j->adjust);
+    static const Fanout nothing;
+    const Fanout *fanout = &nothing;
+    if (j->unit->episode != 0)
+        fanout = &judge_episode(engine, j->unit->episode)->fanout;
+    j->standing.recent = fanout_recent(fanout, at_s);
+    j->standing.servers = fanout_servers(fanout);
+    j->standing.wanted = fanout_wanted(fanout, (guint)engine->conf.strangers);
     detector_assess(&engine->conf, &j->standing, j->law, (const Block *const *)j->block, open_s,
                     at_s, out);
 }
@@ -141,7 +148,7 @@ void judge_words(const Engine *engine, const Judged *j, const Episode *episode, 
     const WordsFacts facts = {
         .episode = episode,
         .peak = &crossing->peak,
-        .gate = crossing->gate,
+        .gate = verdict->ended ? &episode->gate : &crossing->gate,
         .usual = crossing->usual,
         .adjust = &crossing->adjust,
         .neighbourhood = neighbourhood,
@@ -210,7 +217,26 @@ static guint32 least_episode(Engine *engine)
     return best != 0 ? best : open;
 }
 
-static Episode *begin_episode(Engine *engine, Judged *j, const Assessment *now, gint64 event_ns)
+void judge_add(Engine *engine, const Judged *j, const Sighting *s)
+{
+    Episode *episode = judge_episode(engine, j->unit->episode);
+    const Exporter *exporter = watermark_at(engine->watermark, s->place);
+    episode->first_ns = episode->open ? episode->first_ns : MIN(episode->first_ns, s->event_ns);
+    episode->last_ns = MAX(episode->last_ns, s->event_ns);
+    episode->ports |= (guint8)activity_port_bit(s->session.port);
+    episode_exporter(episode, &exporter->addr, exporter->sees.rate);
+    if (!s->new_session)
+        return;
+    fanout_note(&episode->fanout, pst_addr_hash_keyed(&s->session.server, engine->conf.key),
+                s->at_s);
+    if (s->flow->sampling_rate <= 1 && (s->flow->has & PST_HAS_TCP_FLAGS)) {
+        episode->countable++;
+        episode->failed += s->session.failed ? 1 : 0;
+    }
+    episode_sample(episode, engine->conf.key, s->flow, &s->session, s->event_ns, s->member);
+}
+
+static void begin_episode(Engine *engine, Judged *j, const Assessment *now, const Sighting *s)
 {
     if (engine->episodes.count >= engine->conf.max_episodes) {
         Judged other;
@@ -222,29 +248,14 @@ static Episode *begin_episode(Engine *engine, Judged *j, const Assessment *now, 
     Episode *episode = judge_episode(engine, j->unit->episode);
     episode->unit = j->id;
     episode->in_use = 1;
-    episode->first_ns = episode->last_ns = event_ns;
+    episode->first_ns = episode->last_ns = s->event_ns;
     /* What the windows hold is the beginning of it; the sighting at hand is among it. */
     episode->sessions = (guint64)now->seen;
     episode->destinations = (guint64)now->destinations;
     episode->real = now->seen * now->sampling;
-    return episode;
-}
-
-void judge_add(Engine *engine, const Judged *j, const Sighting *s)
-{
-    Episode *episode = judge_episode(engine, j->unit->episode);
-    const Exporter *exporter = watermark_at(engine->watermark, s->place);
-    episode->first_ns = episode->open ? episode->first_ns : MIN(episode->first_ns, s->event_ns);
-    episode->last_ns = MAX(episode->last_ns, s->event_ns);
-    episode->ports |= (guint8)activity_port_bit(s->session.port);
-    episode_exporter(episode, &exporter->addr, exporter->sees.rate);
-    if (!s->new_session)
-        return;
-    if (s->flow->sampling_rate <= 1 && (s->flow->has & PST_HAS_TCP_FLAGS)) {
-        episode->countable++;
-        episode->failed += s->session.failed ? 1 : 0;
-    }
-    episode_sample(episode, engine->conf.key, s->flow, &s->session, s->event_ns, s->member);
+    guint32 before = (guint32)now->recent;
+    fanout_begin(&episode->fanout, before - MIN(before, s->new_session ? 1 : 0), s->at_s);
+    judge_add(engine, j, s);
 }
 
 static void count_totals(Engine *engine, const Judged *j, const Sighting *s)
@@ -265,6 +276,23 @@ static double usual_most(const Engine *engine, const Judged *j, const Peak *peak
     return thinning_count(engine->thinning, most);
 }
 
+static EpisodeGate gate_as_it_stands(const Judged *j, const Assessment *now)
+{
+    return (EpisodeGate){.height = now->gate,
+                         .low = now->gate_low,
+                         .servers = j->standing.servers,
+                         .wanted = j->standing.wanted,
+                         .open = now->gate_open};
+}
+
+static void keep_highest(Episode *episode, const Judged *j, const Assessment *now)
+{
+    episode->highest_evidence = MAX(episode->highest_evidence, now->evidence);
+    episode->highest_score = MAX(episode->highest_score, now->score);
+    if (!episode->gate.open && (now->gate_open || now->gate_low > episode->gate.low))
+        episode->gate = gate_as_it_stands(j, now);
+}
+
 static void cross(Engine *engine, const Judged *j, Episode *episode, const Assessment *now,
                   const Sighting *s, PstBand band)
 {
@@ -282,7 +310,7 @@ static void cross(Engine *engine, const Judged *j, Episode *episode, const Asses
     crossing->position = s->position;
     crossing->peak = now->peak;
     crossing->sampling = now->sampling;
-    crossing->gate = now->gate;
+    crossing->gate = gate_as_it_stands(j, now);
     crossing->usual = usual_most(engine, j, &now->peak, s->at_s);
     history_withhold(j->unit, episode->first_ns / PST_NS_PER_S / A_DAY_S);
     history_withhold(j->unit, s->at_s / A_DAY_S);
@@ -327,14 +355,12 @@ static void look(Engine *engine, Judged *j, const Sighting *s)
     if (group_is(&j->unit->unit) && neighbourhood_is_silent(engine, j))
         now.bands = 0;
     if (j->unit->episode == 0 && now.evidence > 0) {
-        begin_episode(engine, j, &now, s->event_ns);
-        judge_add(engine, j, s);
+        begin_episode(engine, j, &now, s);
     }
     PstBand next = PST_BAND_COUNT;
     if (j->unit->episode != 0) {
         Episode *episode = judge_episode(engine, j->unit->episode);
-        episode->highest_evidence = MAX(episode->highest_evidence, now.evidence);
-        episode->highest_score = MAX(episode->highest_score, now.score);
+        keep_highest(episode, j, &now);
         for (guint band = 0; band < PST_BAND_COUNT; band++)
             if ((now.bands & BAND_BIT(band)) && !(episode->bands & BAND_BIT(band)))
                 cross(engine, j, episode, &now, s, (PstBand)band);
@@ -391,15 +417,15 @@ void judge_tick(Engine *engine, guint32 id, gint64 now_s)
     Assessment now;
     judge_unit(engine, episode->unit, &j);
     if (!episode->open) {
-        /* Attention ends with silence: at sampled rates M itself would stay high for days. */
-        if (now_s - episode->last_ns / PST_NS_PER_S >= (gint64)engine->conf.quiet_s)
+        /* Attention ends with silence: at sampled rates M itself would stay high for days. It lasts
+         * as long as sessions count together, else who sends seldom would seem new at each. */
+        if (now_s - episode->last_ns / PST_NS_PER_S >= MAX((gint64)engine->conf.quiet_s, RING_S))
             judge_end(engine, &j);
         return;
     }
     gint64 at_s = MAX(now_s, newest_of(&j));
     assess(engine, &j, at_s, at_s, &now);
-    episode->highest_evidence = MAX(episode->highest_evidence, now.evidence);
-    episode->highest_score = MAX(episode->highest_score, now.score);
+    keep_highest(episode, &j, &now);
     if (now.evidence >= engine->conf.band_at[PST_BAND_WATCH]) {
         episode->quiet_s = 0;
         history_withhold(j.unit, now_s / A_DAY_S);

@@ -5,6 +5,7 @@
 #include "thinning.h"
 
 #define LONG 4 /* the longest scale */
+#define HOUR 3 /* of which two windows are half an hour to an hour */
 
 /* How many windows of each scale stand, and where in the ring's slots they begin. */
 static const struct {

@@ -18,6 +18,8 @@ static const struct {
     guint cap;
 } caps[] = {{10, 16}, {316, 8}, {2024, 3}, {INFINITY, 1}};
 
+#define SCARCE 150 /* true sessions to a sighting: 1:2000 in one direction */
+
 struct Thinning {
     double value[CODES];     /* x = STEP^code */
     Level shrink[CODES + 1]; /* of a rank */
@@ -135,6 +137,11 @@ guint thinning_cap(const Thinning *thinning, double q, PstPortPair pair)
         if (q > thinning->cap_q[pair][i])
             return caps[i].cap;
     return caps[G_N_ELEMENTS(caps) - 1].cap;
+}
+
+gboolean thinning_is_scarce(double sampling)
+{
+    return sampling > SCARCE;
 }
 
 guint thinning_cap_at(guint64 rate)

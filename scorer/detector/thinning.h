@@ -53,6 +53,8 @@ double thinning_value(const Thinning *thinning, guint16 code);
 guint thinning_cap(const Thinning *thinning, double q, PstPortPair pair);
 /* The same of one exporter at 1:@rate, whatever it was found to see. */
 guint thinning_cap_at(guint64 rate);
+/* A sighting stands for so many true sessions that a burst shows few of them. */
+gboolean thinning_is_scarce(double sampling);
 
 /* q̄·φ(q̄)·floor: what anyone may do in a window without being noticed. @code: of R when the window
  * opened. */

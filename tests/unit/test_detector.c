@@ -108,6 +108,19 @@ Test(detector, gates_of_a_known_unit_are_100_and_200)
     standing.known = law[0].known = FALSE;
 }
 
+Test(detector, gate_asks_for_servers)
+{
+    standing.wanted = 5;
+    for (standing.servers = 0; standing.servers < 5; standing.servers++) {
+        Assessment few = assess(200, 0, 1);
+        cr_assert_not(few.gate_open);
+        cr_assert_eq(few.score, 590);
+        cr_assert_eq(few.bands, BAND_BIT(PST_BAND_WATCH));
+    }
+    cr_assert(assess(200, 0, 1).bands & BAND_BIT(PST_BAND_BLOCK));
+    standing.servers = standing.wanted = 0;
+}
+
 Test(detector, both_port_pairs_count_for_the_gate)
 {
     cr_assert_not(assess(40, 9, 1).gate_open);

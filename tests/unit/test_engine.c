@@ -83,6 +83,49 @@ Test(engine, burst_at_five_big_providers_is_found_by_sessions)
     trial_end(&trial);
 }
 
+Test(engine, office_that_sends_all_to_four_relays_is_watched_at_most)
+{
+    Trial trial;
+    trial_begin(&trial, NULL);
+    for (guint i = 0; i < 2000; i++)
+        trial_tell(&trial, (Told){.at = 1000 + i * 0.1,
+                                  .to = server(i % 4),
+                                  .client_port = (guint16)(1024 + i / 4)});
+    cr_assert_eq(trial_count(&trial, PST_BAND_FLAG, FALSE), 0);
+    const PstVerdict *watch = row(&trial, PST_BAND_WATCH, FALSE);
+    cr_assert_leq(watch->score, 590);
+    trial_end(&trial);
+}
+
+Test(engine, says_that_it_waits_for_more_servers)
+{
+    EngineConf conf = small_conf();
+    conf.band_at[PST_BAND_WATCH] = 595; /* there is something to hold back … */
+    conf.gate_cold = 10;                /* … and enough sessions are certain */
+    Trial trial;
+    trial_begin(&trial, &conf);
+    for (guint i = 0; i < 2000; i++)
+        trial_tell(&trial, (Told){.at = 1000 + i * 0.1,
+                                  .to = server(i % 4),
+                                  .client_port = (guint16)(1024 + i / 4)});
+    const PstVerdict *watch = row(&trial, PST_BAND_WATCH, FALSE);
+    cr_assert_str_eq(reason(watch, "few-servers"),
+                     "its sessions went to 4 servers so far; it counts as mail to strangers from 5 "
+                     "on");
+    cr_assert_str_eq(facts(watch, "few-servers"), "\"servers\":4,\"needed\":5");
+    trial_end(&trial);
+}
+
+Test(engine, day_of_a_new_mail_server_is_no_burst)
+{
+    /* 40 an hour to strangers all day: 240 in six hours, which no pace of a burst brings about. */
+    Trial trial;
+    trial_begin(&trial, NULL);
+    burst(&trial, 1000, 40.0 / 3600, 480, 25);
+    cr_assert_eq(trial_count(&trial, PST_BAND_FLAG, FALSE), 0);
+    trial_end(&trial);
+}
+
 Test(engine, answers_alone_are_enough)
 {
     Trial trial;

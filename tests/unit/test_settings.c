@@ -61,6 +61,7 @@ Test(settings, the_documented_defaults_are_the_engines)
     }
     cr_assert_float_eq(ours.gate_cold, engines.gate_cold, 0);
     cr_assert_float_eq(ours.gate_known, engines.gate_known, 0);
+    cr_assert_float_eq(ours.strangers, engines.strangers, 0);
     for (guint i = 0; i < PST_BAND_COUNT; i++)
         cr_assert_float_eq(ours.band_at[i], engines.band_at[i], 0);
     cr_assert_eq(ours.v6_unit_len, engines.v6_unit_len);

@@ -83,6 +83,14 @@ Test(thinning, uses_session_floors_for_destinations_when_half_is_missed)
                  envelope(FALSE, CHANNEL_SESSIONS, 2, 2.1));
 }
 
+Test(thinning, sightings_are_scarce_from_about_1_in_2000_on)
+{
+    cr_assert_not(thinning_is_scarce(1));
+    cr_assert_not(thinning_is_scarce(1 / thinning_q(1000, 14)));
+    cr_assert(thinning_is_scarce(1 / thinning_q(4096, 14)));
+    cr_assert(thinning_is_scarce(1 / thinning_q(4096, 27)));
+}
+
 Test(thinning, caps_repeats_by_rate)
 {
     static const struct {
