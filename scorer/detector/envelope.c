@@ -6,10 +6,11 @@
 #define LONG 4 /* scale whose windows make up the day's count */
 #define MEAN 8 /* so many times the mean is usual */
 
-/* ln 2 / ln 1.001 = 693.5 steps halve: 49.53 a day over 14 days, by turns 49 and 50. */
-static int fade_steps(gint64 day)
+/* ln 2 / ln 1.001 = 693.5 steps halve: 49.53 a day over 14 days, by turns 49 and 50; 16.5 over 42.
+ */
+static int fade_steps(gint64 day, gboolean vouched)
 {
-    return 49 + (int)parity_of(day);
+    return (vouched ? 16 : 49) + (int)parity_of(day);
 }
 
 /* Factors as steps. */
@@ -128,9 +129,9 @@ static void rescale(Learned *learned, int steps)
     }
 }
 
-void learned_fade(Learned *learned, gint64 day, guint16 code)
+void learned_fade(Learned *learned, gint64 day, guint16 code, gboolean vouched)
 {
-    int steps = fade_steps(day);
+    int steps = fade_steps(day, vouched);
     for (guint channel = 0; channel < CHANNELS; channel++)
         for (guint scale = 0; scale < SCALES; scale++)
             learned->target[channel][scale] = rank_shift(learned->target[channel][scale], -steps);

@@ -5,7 +5,7 @@
  *
  *     windows of day d leave the ring → most[d], count[d]          (channel.h)
  *     day d + 1 begins:  the data of day d − 1, complete by now and older than 24 h,
- *         target ← max(target·2^(−1/14), most[d − 1])              decayed maximum
+ *         target ← max(target·2^(−1/14), most[d − 1])              decayed maximum; 1/42 if vouched
  *         means  ← EWMA over count[d − 1]                          14 days; half-life 1 day
  *         record ← min(target, 4·max(record, floor))               what is in force on day d + 1
  *     data that were withheld and reviewed (history.h) lift the record at once
@@ -68,8 +68,8 @@ void learned_take_most(Learned *learned, const DayData *data, PstPortPair pair, 
 void learned_vouch(Learned *learned, const DayData *data, PstPortPair pair, guint age, gint64 day);
 /* A day without data to learn: means fade only if it was one without mail (@quiet). */
 void learned_skip(Learned *learned, gboolean quiet);
-/* The maximum fades by a day, and R follows @code. */
-void learned_fade(Learned *learned, gint64 day, guint16 code);
+/* The maximum fades by a day, and R follows @code. @vouched: to a half in 42 days instead of 14. */
+void learned_fade(Learned *learned, gint64 day, guint16 code, gboolean vouched);
 /* What the means allow on @day. */
 void learned_set_means(Learned *learned, gint64 day);
 /* Puts the envelope of @day in force: the record moves on from that of the day before. */

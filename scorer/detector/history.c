@@ -241,7 +241,8 @@ static void step_day(Engine *engine, guint32 id)
         Learned *learned = learned_of(engine, h, pair);
         if (learned == NULL)
             continue;
-        learned_fade(learned, next, pair_code(engine, unit, pair, learned));
+        learned_fade(learned, next, pair_code(engine, unit, pair, learned),
+                     (h->flags & HISTORY_VOUCHED) != 0);
         learned_take_day(learned, ended - 1, (PstPortPair)pair, &data);
     }
     settle_day(engine, id, ended - 1, &data);
@@ -327,7 +328,7 @@ void history_false_positive(Engine *engine, guint32 id)
         drop_oldest(engine, unit, PST_WAITING_FALSE_POSITIVE);
     }
     h->flags &= (guint8) ~(HISTORY_WITHHELD(0) | HISTORY_WITHHELD(1));
-    h->flags |= HISTORY_DIRTY;
+    h->flags |= HISTORY_DIRTY | HISTORY_VOUCHED;
     for (guint pair = 0; pair < PST_PAIR_COUNT; pair++)
         learn_at_once(engine, id, (PstPortPair)pair, today);
     place_unit(engine, unit);
@@ -356,7 +357,7 @@ void history_confirmed(Engine *engine, guint32 id)
     if ((h->flags & HISTORY_LENIENT) && is_newcomer(h, h->day))
         unlearn(engine, unit);
     h->confirmed_day = h->day;
-    h->flags |= HISTORY_DIRTY;
+    h->flags = (guint8)((h->flags | HISTORY_DIRTY) & ~HISTORY_VOUCHED);
     place_unit(engine, unit);
     tell_early(engine, unit);
 }

@@ -194,6 +194,24 @@ Test(history, false_positive_is_learned_at_once)
     trial_end(&s.trial);
 }
 
+/* Invoices: what a month leaves of the record must be enough after a false positive. */
+Test(history, monthly_mailing_is_quiet_after_a_false_positive)
+{
+    for (guint vouched = 0; vouched < 2; vouched++) {
+        Sender s = sender_at(11, 1);
+        for (guint day = 0; day <= 62; day++) {
+            if (day == 30 || day == 61)
+                blast(&s, day, 600);
+            until(&s, day, 3);
+            if (day == 30 && vouched)
+                decide(&s, PST_INPUT_FALSE_POSITIVE);
+        }
+        cr_assert_eq(crossings(&s, PST_BAND_FLAG, 30, 30), 1);
+        cr_assert_eq(crossings(&s, PST_BAND_FLAG, 61, 61), vouched ? 0 : 1);
+        trial_end(&s.trial);
+    }
+}
+
 Test(history, spam_on_top_of_a_web_server_is_found)
 {
     for (guint64 seed = 20; seed < 30; seed++) {
