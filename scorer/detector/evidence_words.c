@@ -117,6 +117,8 @@ static GString *burst_facts(const PstVerdict *verdict, const WordsFacts *words)
     fact_number(facts, "window_seconds", scale_tau_s[peak->scale]);
     fact_number(facts, "seen", peak->count);
     fact_rounded(facts, "allowed", peak->usual);
+    if (words->usual < 1 && peak->usual < 0.5)
+        fact_rounded(facts, "one_in", 1 / peak->usual);
     if (words->usual >= 1)
         fact_rounded(facts, "usual", words->usual);
     if (evidence_before(peak) >= 1)

@@ -37,6 +37,10 @@ def test_a_freeze_is_announced_and_told_with_the_page_of_the_list(desk, mail_ser
 FACTS = """[{"name": "burst", "points": 950, "text": "420 new destinations in samples on port 25"
  " within 5 min", "counted": "destinations", "pair": "smtp", "window_seconds": 300, "seen": 420,
  "allowed": 1.1, "history": "none", "sampling": 1000},
+ {"name": "burst", "points": 0, "text": "4 new sessions", "counted": "sessions", "pair": "smtp",
+ "window_seconds": 60, "seen": 4, "allowed": 0.011, "one_in": 90, "history": "little",
+ "sampling": 72},
+ {"name": "few-servers", "points": -10, "text": "its sessions", "servers": 4, "needed": 5},
  {"name": "ports", "points": 0, "text": "destination ports 25, 587", "ports": [25, 587]},
  {"name": "new-kind", "points": 0, "text": "a reason of a later version"}]""".replace('"\n "', "")
 
@@ -50,6 +54,8 @@ def test_reasons_are_german_for_a_german_and_what_is_unknown_stays(desk, mail_se
     text = " ".join(text_of(parsed(mail_server.taken[0])).split())
     for words in ("420 neue Ziele in Stichproben auf Port 25 innerhalb von 5 min; einer Adresse"
                   " ohne bisherigen Mailverkehr stehen bis zu 1,1 zu", "Zielports: 25, 587",
+                  "mit wenig Mailverkehr steht in 90 solchen Zeiträumen eine zu",
+                  "gingen bisher zu 4 Servern",
                   "teils nur auf Englisch", "a reason of a later version"):
         assert words in text, f"{words}:\n{text}"
     assert "new destinations" not in text

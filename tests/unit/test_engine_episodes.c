@@ -70,6 +70,7 @@ Test(engine_episodes, what_samples_stand_for_is_said_too)
     const PstVerdict *watch = row(&trial, PST_BAND_WATCH, FALSE);
     cr_assert(says(watch, "burst", " in samples on port 25 within "));
     cr_assert(says(watch, "burst", "without a history of mail is allowed one in "));
+    cr_assert_not_null(strstr(facts(watch, "burst"), "\"one_in\":"));
     cr_assert(says(watch, "burst", " such spans"));
     cr_assert(
         says(watch, "magnitude", " seen in samples in the last 3 to 6 hours: that is about "));
