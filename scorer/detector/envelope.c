@@ -6,11 +6,10 @@
 #define LONG 4 /* scale whose windows make up the day's count */
 #define MEAN 8 /* so many times the mean is usual */
 
-/* ln 2 / ln 1.001 = 693.5 steps halve: 49.53 a day over 14 days, by turns 49 and 50; 16.5 over 42.
- */
-static int fade_steps(gint64 day, gboolean vouched)
+/* ln 2 / ln 1.001 = 693.5 steps halve: 49.53 a day over 14 days, by turns 49 and 50. */
+static int fade_steps(gint64 day)
 {
-    return (vouched ? 16 : 49) + (int)parity_of(day);
+    return 49 + (int)parity_of(day);
 }
 
 /* Factors as steps. */
@@ -76,7 +75,10 @@ void learned_take_most(Learned *learned, const DayData *data, PstPortPair pair, 
     for (guint channel = 0; channel < CHANNELS; channel++)
         for (guint scale = 0; scale < SCALES; scale++) {
             Rank *target = &learned->target[channel][scale];
-            *target = MAX(*target, aged(learned, data, pair, channel, scale, age));
+            Rank seen = aged(learned, data, pair, channel, scale, age);
+            if (seen > *target)
+                learned->rested = 0;
+            *target = MAX(*target, seen);
         }
 }
 
@@ -84,7 +86,7 @@ void learned_take_in(const Thinning *thinning, Learned *learned, const DayData *
                      PstPortPair pair, guint age)
 {
     double times = thinning_value(thinning, (guint16)denser(learned, data, pair));
-    learned->days = (guint16)MIN(learned->days + 1, LEARNED_DAYS);
+    learned->days = (guint8)MIN(learned->days + 1, LEARNED_DAYS);
     for (guint channel = 0; channel < CHANNELS; channel++)
         learn_count(learned, channel, data->count[pair][channel] * times, age);
     learned_take_most(learned, data, pair, age);
@@ -103,7 +105,7 @@ void learned_skip(Learned *learned, gboolean quiet)
 {
     if (!quiet)
         return;
-    learned->days = (guint16)MIN(learned->days + 1, LEARNED_DAYS);
+    learned->days = (guint8)MIN(learned->days + 1, LEARNED_DAYS);
     for (guint channel = 0; channel < CHANNELS; channel++)
         learn_count(learned, channel, 0, 1);
 }
@@ -131,10 +133,12 @@ static void rescale(Learned *learned, int steps)
 
 void learned_fade(Learned *learned, gint64 day, guint16 code, gboolean vouched)
 {
-    int steps = fade_steps(day, vouched);
-    for (guint channel = 0; channel < CHANNELS; channel++)
+    int steps = fade_steps(day);
+    gboolean held = vouched && learned->rested >= HOLD_FROM && learned->rested < HOLD_UNTIL;
+    for (guint channel = 0; channel < CHANNELS && !held; channel++)
         for (guint scale = 0; scale < SCALES; scale++)
             learned->target[channel][scale] = rank_shift(learned->target[channel][scale], -steps);
+    learned->rested = (guint8)MIN(learned->rested + 1, HOLD_UNTIL);
     if (code < learned->rate) {
         rescale(learned, learned->rate - code);
         learned->rate = code;

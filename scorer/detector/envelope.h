@@ -5,7 +5,7 @@
  *
  *     windows of day d leave the ring → most[d], count[d]          (channel.h)
  *     day d + 1 begins:  the data of day d − 1, complete by now and older than 24 h,
- *         target ← max(target·2^(−1/14), most[d − 1])              decayed maximum; 1/42 if vouched
+ *         target ← max(target·2^(−1/14), most[d − 1])              decayed maximum
  *         means  ← EWMA over count[d − 1]                          14 days; half-life 1 day
  *         record ← min(target, 4·max(record, floor))               what is in force on day d + 1
  *     data that were withheld and reviewed (history.h) lift the record at once
@@ -24,6 +24,8 @@
 
 #define A_DAY_S      86400
 #define LEARNED_DAYS 14 /* half-life of the maximum, span of the long mean */
+#define HOLD_FROM    7  /* days of rest after which a maximum that was vouched for is held … */
+#define HOLD_UNTIL   45 /* … and until when: monthly mailings */
 
 typedef struct {
     Rank most[2][CHANNELS][SCALES];
@@ -33,7 +35,8 @@ typedef struct {
     float mean_long[CHANNELS], mean_short[CHANNELS]; /* sightings a day */
     guint32 count[2][CHANNELS];                      /* sightings of the day */
     guint16 rate;                                    /* code of R */
-    guint16 days;                                    /* that the long mean is made of, at most 14 */
+    guint8 days;                                     /* that the long mean is made of, at most 14 */
+    guint8 rested; /* days since a maximum rose; at most HOLD_UNTIL */
 } Learned;
 
 /* A day's data that waits for a decision. */
@@ -68,7 +71,8 @@ void learned_take_most(Learned *learned, const DayData *data, PstPortPair pair, 
 void learned_vouch(Learned *learned, const DayData *data, PstPortPair pair, guint age, gint64 day);
 /* A day without data to learn: means fade only if it was one without mail (@quiet). */
 void learned_skip(Learned *learned, gboolean quiet);
-/* The maximum fades by a day, and R follows @code. @vouched: to a half in 42 days instead of 14. */
+/* The maximum fades by a day, unless it is held, and R follows @code. @vouched: an officer called
+ * a flag of it false. */
 void learned_fade(Learned *learned, gint64 day, guint16 code, gboolean vouched);
 /* What the means allow on @day. */
 void learned_set_means(Learned *learned, gint64 day);

@@ -458,7 +458,8 @@ static void restore_learned(const Engine *engine, const PstLearned *row, Learned
 {
     const Thinning *thinning = engine->thinning;
     out->rate = thinning_code(row->sampling);
-    out->days = (guint16)MIN(row->days, LEARNED_DAYS);
+    out->days = (guint8)MIN(row->days, LEARNED_DAYS);
+    out->rested = HOLD_FROM; /* rows do not tell; held for too long is the lesser mistake */
     for (guint channel = 0; channel < CHANNELS; channel++) {
         for (guint scale = 0; scale < SCALES; scale++) {
             Rank record = rank_of(thinning, row->record[channel][scale]);
