@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Four weeks of mail through a scorer that is killed, on both buses: every row that it leaves in
-PostgreSQL is that of a run without a kill (docs/recovery.md, S7, S11 to S13, S17, S18).
+PostgreSQL is that of a run without a kill (docs/recovery.md, S5, S7, S11 to S13, S15, S17, S18).
 
 Days pass in the flows' own time. They are published in parts; decisions of people come between two
 parts, when all before is read: so a decision has one place in the log, whoever is killed.
@@ -419,6 +419,49 @@ def test_without_a_place_for_snapshots_the_log_does(site, control, small_disk):
     site.go(5)
     assert "rebuilding state" in site.scorer.stderr
     assert "snapshot loaded" not in site.scorer.stderr
+    assert site.outcome() == control
+
+
+def test_snapshots_that_cannot_be_used_are_named_and_the_log_does(site, control, work_dir):
+    """S15: cut, or other than their checksums say; it was killed, so nothing newer is there."""
+    folder = work_dir / "snapshots"
+    keep = ("--snapshots", folder, "--snapshot-every", "1")
+    site.publish(0, 1)
+    site.start(*keep)
+    site.read()
+    until(lambda: kept_in(folder), "a snapshot")
+    site.kill()
+    kept = sorted(folder.glob("*.snapshot"))
+    for number, path in enumerate(kept):
+        whole = path.read_bytes()
+        path.write_bytes(whole[:len(whole) // 2] if number % 2 else
+                         whole[:-100] + bytes(byte ^ 1 for byte in whole[-100:]))
+    site.start("--snapshots", folder)
+    assert site.scorer.stderr.count("not used") == len(kept)
+    assert "snapshot loaded" not in site.scorer.stderr
+    site.go(2, 3, 4, 5)
+    assert site.outcome() == control
+
+
+# --- a partition that is taken away ---------------------------------------------------------
+
+
+def test_who_lost_its_partitions_commits_nothing_more(site, control):
+    """S5: somebody took them, with a newer epoch; fenced and killed, it goes on where it was."""
+    site.publish(0)
+    site.start()
+    site.read()
+    site.scored.run("SELECT postern.take_partition(p, %s, 'the other')"
+                    " FROM generate_series(0, %s) AS p", PARTITIONS, PARTITIONS - 1)
+    before = site.outcome()
+    site.publish(1)
+    until(lambda: site.scorer.metric("postern_scorer_fenced_total") > 0, "it is fenced")
+    assert "taken over" in site.scorer.stderr
+    assert site.outcome() == before
+    site.kill()
+    site.start()
+    site.read()
+    site.go(2, 3, 4, 5)
     assert site.outcome() == control
 
 
