@@ -13,8 +13,7 @@
 #define HISTORY_WITHHELD(day) (4u << parity_of(day))
 #define HISTORY_LENIENT       16u /* withheld data of a newcomer were learned */
 #define HISTORY_DIRTY         32u /* differs from its row in the database */
-#define HISTORY_VOUCHED       64u /* an officer called a flag of it false: the most is held for a while \
-                                   */
+#define HISTORY_VOUCHED       64u /* a flag of it was called false: its most is held */
 
 /* What is remembered of a unit (history.h). Days are counted from 1970. */
 typedef struct {
