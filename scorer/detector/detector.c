@@ -19,8 +19,7 @@ double detector_lower_bound(double n, double q)
     return root <= 0 ? 0 : n * root * root * root;
 }
 
-/* So many true sessions are certain where @seen were, one in @sampling. */
-static double certain(double seen, double sampling)
+double detector_certain(double seen, double sampling)
 {
     return detector_lower_bound(seen, 1 / sampling) * sampling;
 }
@@ -42,7 +41,7 @@ static void count(const Standing *standing, const Law *laws, const Block *const 
         out->recent += block_recent(blocks[pair], &laws[pair], open_s, at_s);
     }
     out->sampling = out->seen > 0 ? real / out->seen : 1;
-    out->low = certain(out->seen, out->sampling);
+    out->low = detector_certain(out->seen, out->sampling);
     /* What the day of a mail server adds up to over hours is no burst: of units that have no
      * history to be held against, a pace is asked for. */
     out->burst = standing->known ? out->seen : MIN(MAX(out->recent, standing->recent), out->seen);
@@ -74,7 +73,7 @@ static Gate gate_of(const EngineConf *conf, const Standing *standing, const Asse
     switch (band) {
     case PST_BAND_FLAG:
         return (Gate){.count = scarce ? now->seen : now->burst,
-                      .low = MAX(height, certain(witnesses, now->sampling)),
+                      .low = MAX(height, detector_certain(witnesses, now->sampling)),
                       .servers = standing->wanted};
     case PST_BAND_BLOCK:
         return (Gate){.count = now->burst,
@@ -91,7 +90,7 @@ static Gate gate_of(const EngineConf *conf, const Standing *standing, const Asse
 
 static gboolean opens(const Gate *gate, const Standing *standing, const Assessment *now)
 {
-    return certain(gate->count, now->sampling) >= gate->low &&
+    return detector_certain(gate->count, now->sampling) >= gate->low &&
            gate->count * now->sampling >= gate->real && gate->count >= gate->seen &&
            standing->servers >= gate->servers;
 }
@@ -109,16 +108,18 @@ void detector_assess(const EngineConf *conf, const Standing *standing, const Law
                        &out->reach[pair]);
     out->evidence = evidence_of(out->peak.m_value);
     count(standing, laws, blocks, open_s, at_s, out);
-    Gate flag = gate_of(conf, standing, out, PST_BAND_FLAG);
-    out->gate = flag.low;
-    out->gate_low = certain(flag.count, out->sampling);
-    out->gate_open = opens(&flag, standing, out);
     for (guint band = 0; band < PST_BAND_COUNT; band++) {
         Gate gate = gate_of(conf, standing, out, (PstBand)band);
+        gboolean open = opens(&gate, standing, out);
+        if (band == PST_BAND_FLAG) {
+            out->gate = gate.low;
+            out->gate_low = detector_certain(gate.count, out->sampling);
+            out->gate_open = open;
+        }
         /* What speaks for the unit counts for bands with consequences; what speaks against it only
          * orders the queue. */
         double excused = band == PST_BAND_WATCH ? 0 : MIN(standing->adjust, 0);
-        if (out->evidence + excused >= conf->band_at[band] && opens(&gate, standing, out))
+        if (out->evidence + excused >= conf->band_at[band] && open)
             out->bands |= BAND_BIT(band);
     }
     double score = out->gate_open ? out->evidence + standing->adjust : MIN(out->evidence, UNGATED);

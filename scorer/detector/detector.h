@@ -24,8 +24,8 @@ typedef struct {
     double low;          /* LCB/q̄: lower bound on true sessions */
     double destinations; /* new destinations seen, both pairs */
     double sampling;     /* R of both pairs together: true sessions per session seen */
-    double gate;         /* G: 50 cold, 100, 1000 of a newcomer; or what three sightings make
-                            certain, if that is more */
+    double gate;         /* G: 50 cold, 100, 1000 of a newcomer; or what three or four sightings
+                            make certain, if that is more */
     double recent;      /* new sessions, as capped, or destinations of the last half hour to hour */
     double burst;       /* n that the gate asks for: of a cold unit in half an hour to an hour */
     double gate_low;    /* LCB/q̄ of what is held against it */
@@ -41,6 +41,8 @@ typedef struct {
  * (Wilson and Hilferty's cube root approximation of the Poisson bound, with the variance scaled by
  * 1 − q̄); n itself at q̄ = 1. */
 double detector_lower_bound(double n, double q);
+/* So many true sessions are certain where @seen were, one in @sampling. */
+double detector_certain(double seen, double sampling);
 
 /* @blocks, @laws: per port pair, NULL where there is no block. Windows still open at @open_s count,
  * seen from @at_s. */

@@ -51,7 +51,8 @@ static gboolean conf_is_sane(const EngineConf *conf)
            conf->session_packets[PST_PAIR_SMTP] >= 1 &&
            conf->session_packets[PST_PAIR_SUBMISSION] >= 1 && conf->both_directions >= 1 &&
            conf->both_directions <= 10 && conf->gate_cold > 0 && conf->gate_known > 0 &&
-           conf->strangers >= 1 && conf->strangers <= 8 && conf->band_at[PST_BAND_WATCH] > 0 &&
+           conf->strangers >= 1 && conf->strangers <= FANOUT_SERVERS &&
+           conf->band_at[PST_BAND_WATCH] > 0 &&
            conf->band_at[PST_BAND_FLAG] >= conf->band_at[PST_BAND_WATCH] &&
            conf->band_at[PST_BAND_BLOCK] >= conf->band_at[PST_BAND_FLAG] &&
            conf->band_at[PST_BAND_BLOCK] <= 1000 && conf->v6_unit_len >= PST_UNIT_LEN_V6_MIN &&

@@ -166,7 +166,7 @@ static void queue_ended(Engine *engine, const Judged *j, const Episode *episode,
     v->sessions_seen = (double)episode->sessions;
     v->destinations_seen = (double)episode->destinations;
     v->sampling = episode->sessions > 0 ? episode->real / (double)episode->sessions : 1;
-    v->sessions_low = detector_lower_bound(v->sessions_seen, 1 / v->sampling) * v->sampling;
+    v->sessions_low = detector_certain(v->sessions_seen, v->sampling);
     judge_words(engine, j, episode, v, NULL);
 }
 

@@ -106,7 +106,7 @@ static void put_row(Engine *engine, const Judged *group, Episode *episode, PstBa
     v->unit = m->j.unit->unit;
     v->sessions_seen = m->seen;
     v->destinations_seen = m->destinations;
-    v->sessions_low = detector_lower_bound(m->seen, 1 / v->sampling) * v->sampling;
+    v->sessions_low = detector_certain(m->seen, v->sampling);
     v->failed = 0;
     v->ended = ended;
     judge_words(engine, group, episode, v, pst_prefix_format(&net, text));
